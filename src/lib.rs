@@ -1,0 +1,4 @@
+//! Stratalog: an event-sourced manager for Cloudify blueprints. Modules in layer order, lowest first.
+pub mod dsl;
+pub mod files;
+pub mod broker;
