@@ -1,0 +1,1 @@
+//! Constraints on inputs: their definitions and the values they admit.

@@ -1,0 +1,1 @@
+//! From a parsed plan to a deployment: inputs, instances, scaling and modification.
