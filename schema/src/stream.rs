@@ -1,0 +1,111 @@
+//! Streams: one per thing whose versions must be dense. A stream is named by its category and a key.
+use std::fmt;
+
+use crate::Error;
+
+/// What kind of thing a stream tells the story of. The numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Category {
+    /// One user.
+    User = 1,
+    /// One access token.
+    Token = 2,
+    /// One tenant and its members.
+    Tenant = 3,
+    /// Manager-wide settings.
+    Settings = 4,
+    /// One blueprint.
+    Blueprint = 5,
+    /// One deployment with its nodes.
+    Deployment = 6,
+    /// One node instance.
+    NodeInstance = 7,
+    /// One execution with its graphs and operations.
+    Execution = 8,
+    /// One tree of the resource directory.
+    Files = 9,
+    /// One snapshot.
+    Snapshot = 10,
+}
+
+impl Category {
+    /// All categories.
+    pub const ALL: [Self; 10] = [
+        Self::User,
+        Self::Token,
+        Self::Tenant,
+        Self::Settings,
+        Self::Blueprint,
+        Self::Deployment,
+        Self::NodeInstance,
+        Self::Execution,
+        Self::Files,
+        Self::Snapshot,
+    ];
+
+    /// The stored number.
+    pub fn number(self) -> i16 {
+        self as i16
+    }
+
+    /// The category of a stored number.
+    ///
+    /// # Errors
+    /// `UnknownCategory` when a newer version wrote it.
+    pub fn from_number(number: i16) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|category| category.number() == number)
+            .ok_or(Error::UnknownCategory(number))
+    }
+
+    /// The word used in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Token => "token",
+            Self::Tenant => "tenant",
+            Self::Settings => "settings",
+            Self::Blueprint => "blueprint",
+            Self::Deployment => "deployment",
+            Self::NodeInstance => "node_instance",
+            Self::Execution => "execution",
+            Self::Files => "files",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// Names one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    /// Its category.
+    pub category: Category,
+    /// Its key within the category; `tenant/id` for what belongs to a tenant.
+    pub key: String,
+}
+
+impl StreamId {
+    /// A stream of something manager-wide.
+    pub fn global(category: Category, id: &str) -> Self {
+        Self {
+            category,
+            key: id.to_owned(),
+        }
+    }
+
+    /// A stream of something that belongs to a tenant.
+    pub fn scoped(category: Category, tenant: &str, id: &str) -> Self {
+        Self {
+            category,
+            key: format!("{tenant}/{id}"),
+        }
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.category.name(), self.key)
+    }
+}
