@@ -1,0 +1,201 @@
+//! Exchanges, queues and bindings, named as every peer expects them.
+//!
+//! Peers declare the same things again with nothing but `durable=true`; any other argument here
+//! would make the broker refuse them. So there are no arguments, and the type of a queue is left to
+//! the virtual host's default.
+use std::collections::BTreeSet;
+
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::FieldTable,
+};
+
+/// Operations, workflows and their responses.
+pub const MANAGEMENT_EXCHANGE: &str = "cloudify.management";
+pub const OPERATION_QUEUE: &str = "cloudify.management_operation";
+pub const OPERATION_ROUTING_KEY: &str = "operation";
+pub const WORKFLOW_QUEUE: &str = "cloudify.management_workflow";
+pub const WORKFLOW_ROUTING_KEY: &str = "workflow";
+/// Service tasks for every manager.
+pub const SERVICE_EXCHANGE: &str = "cloudify-mgmtworker-service";
+pub const SERVICE_ROUTING_KEY: &str = "service";
+pub const EVENTS_EXCHANGE: &str = "cloudify-events-topic";
+pub const EVENTS_PATTERN: &str = "events.#";
+pub const HOOKS_ROUTING_KEY: &str = "events.hooks";
+pub const HOOKS_QUEUE: &str = "cloudify-hooks";
+pub const LOGS_EXCHANGE: &str = "cloudify-logs";
+pub const LOGS_EVENTS_QUEUE: &str = "cloudify-logs-events";
+/// Where the native executor takes the responses of all its executions.
+pub const RESPONSE_QUEUE: &str = "execution_responses_stratalog";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Direct,
+    Fanout,
+    Topic,
+}
+
+impl From<Kind> for ExchangeKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Direct => Self::Direct,
+            Kind::Fanout => Self::Fanout,
+            Kind::Topic => Self::Topic,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exchange {
+    pub name: String,
+    pub kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    pub exchange: String,
+    pub queue: String,
+    pub routing_key: String,
+}
+
+/// A set of declarations; everything in it is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    pub exchanges: BTreeSet<Exchange>,
+    pub queues: BTreeSet<String>,
+    pub bindings: BTreeSet<Binding>,
+}
+
+impl Topology {
+    #[must_use]
+    pub fn exchange(mut self, name: &str, kind: Kind) -> Self {
+        self.exchanges.insert(Exchange {
+            name: name.to_owned(),
+            kind,
+        });
+        self
+    }
+
+    /// A queue bound to an exchange of this topology.
+    #[must_use]
+    pub fn queue(mut self, name: &str, exchange: &str, routing_key: &str) -> Self {
+        self.queues.insert(name.to_owned());
+        self.bindings.insert(Binding {
+            exchange: exchange.to_owned(),
+            queue: name.to_owned(),
+            routing_key: routing_key.to_owned(),
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn merged(&self, other: &Self) -> Self {
+        Self {
+            exchanges: &self.exchanges | &other.exchanges,
+            queues: &self.queues | &other.queues,
+            bindings: &self.bindings | &other.bindings,
+        }
+    }
+
+    pub(super) fn without_queue(&self, name: &str) -> Self {
+        let mut rest = self.clone();
+        rest.queues.remove(name);
+        rest.bindings.retain(|binding| binding.queue != name);
+        rest
+    }
+}
+
+/// Everything a manager process needs in the virtual host `/`. `manager_name` names its own service
+/// queue.
+pub fn management(manager_name: &str) -> Topology {
+    Topology::default()
+        .exchange(MANAGEMENT_EXCHANGE, Kind::Direct)
+        .queue(OPERATION_QUEUE, MANAGEMENT_EXCHANGE, OPERATION_ROUTING_KEY)
+        .queue(WORKFLOW_QUEUE, MANAGEMENT_EXCHANGE, WORKFLOW_ROUTING_KEY)
+        .exchange(SERVICE_EXCHANGE, Kind::Fanout)
+        .queue(
+            &service_queue(manager_name),
+            SERVICE_EXCHANGE,
+            SERVICE_ROUTING_KEY,
+        )
+        .exchange(EVENTS_EXCHANGE, Kind::Topic)
+        .queue(HOOKS_QUEUE, EVENTS_EXCHANGE, HOOKS_ROUTING_KEY)
+        .exchange(LOGS_EXCHANGE, Kind::Fanout)
+        .queue(LOGS_EVENTS_QUEUE, LOGS_EXCHANGE, "")
+        .queue(LOGS_EVENTS_QUEUE, EVENTS_EXCHANGE, EVENTS_PATTERN)
+}
+
+/// The one queue on which the native executor receives the responses of all executions. The routing
+/// key of a response is the request's `reply_to`, and the response is published on the exchange the
+/// request came through.
+pub fn shared_responses() -> Topology {
+    responses_in(RESPONSE_QUEUE, MANAGEMENT_EXCHANGE)
+}
+
+/// The response queue of one execution, as workflows written in Python use it.
+pub fn execution_responses(execution_id: &str) -> Topology {
+    responses_in(&response_queue(execution_id), MANAGEMENT_EXCHANGE)
+}
+
+/// The same for the exchange of an agent.
+pub fn responses_in(queue: &str, exchange: &str) -> Topology {
+    Topology::default()
+        .exchange(exchange, Kind::Direct)
+        .queue(queue, exchange, queue)
+}
+
+/// What an agent consumes, in the virtual host of its tenant.
+pub fn agent(queue: &str) -> Topology {
+    Topology::default()
+        .exchange(queue, Kind::Direct)
+        .queue(&format!("{queue}_operation"), queue, OPERATION_ROUTING_KEY)
+        .queue(&format!("{queue}_service"), queue, SERVICE_ROUTING_KEY)
+}
+
+pub fn service_queue(manager_name: &str) -> String {
+    format!("{SERVICE_EXCHANGE}-{manager_name}_service")
+}
+
+pub fn response_queue(execution_id: &str) -> String {
+    format!("execution_responses_{execution_id}")
+}
+
+pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<(), lapin::Error> {
+    for exchange in &topology.exchanges {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        let kind = exchange.kind.into();
+        channel
+            .exchange_declare(
+                exchange.name.as_str().into(),
+                kind,
+                options,
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    for queue in &topology.queues {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        channel
+            .queue_declare(queue.as_str().into(), options, FieldTable::default())
+            .await?;
+    }
+    for binding in &topology.bindings {
+        channel
+            .queue_bind(
+                binding.queue.as_str().into(),
+                binding.exchange.as_str().into(),
+                binding.routing_key.as_str().into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
+}
