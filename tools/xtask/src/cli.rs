@@ -1,0 +1,55 @@
+//! What may be typed after `cargo xtask`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::dev_services;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Development commands of Stratalog")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A private PostgreSQL and RabbitMQ for single tests: start, stop, or print how to reach them
+    Services(ServicesArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServicesArgs {
+    #[command(subcommand)]
+    pub(crate) action: ServicesAction,
+    /// Where they keep their files [default: .stratalog/test]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServicesAction {
+    /// Start them if they do not run, and print the environment for tests
+    Start {
+        /// Throw away what an earlier start left
+        #[arg(long)]
+        fresh: bool,
+        /// Write to the disk what a crash of the machine must not lose (slower)
+        #[arg(long)]
+        durable: bool,
+    },
+    /// Stop them
+    Stop,
+    /// Print the environment for tests: eval "$(cargo xtask services env)"
+    Env,
+}
+
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Services(args) => dev_services::run(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
