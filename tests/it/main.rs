@@ -1,1 +1,5 @@
-//! Integration tests.
+//! Integration tests: one program, so that it links once.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
+mod support;

@@ -9,10 +9,12 @@
 mod account;
 mod cli;
 mod dev_services;
+mod oracle;
 mod packages;
 mod process;
 mod services;
 mod signals;
+mod test;
 mod venv;
 mod workspace;
 

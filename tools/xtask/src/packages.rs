@@ -28,6 +28,11 @@ pub(crate) const PYTHON_VENV: Package = Package {
     present: || works("python3", &["-c", "import venv, ensurepip"]),
 };
 
+pub(crate) const ZSTD: Package = Package {
+    name: "zstd",
+    present: || works("zstd", &["--version"]),
+};
+
 fn works(program: &str, arguments: &[&str]) -> bool {
     Command::new(program)
         .args(arguments)

@@ -1,16 +1,21 @@
 //! Ctrl-C and its relatives, received by a thread instead of a handler: what was started must be
 //! stopped again before we go.
 
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{self, SigSet, Signal};
+use nix::unistd::Pid;
 
-/// Whether somebody asked us to end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Whether somebody asked us to end: the number of the signal, or zero.
 #[derive(Debug, Clone)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<AtomicI32>);
 
 impl Interrupt {
     /// Takes SIGINT, SIGTERM and SIGHUP from now on; call it before the first thread starts.
@@ -21,21 +26,43 @@ impl Interrupt {
             set.add(signal);
         }
         set.thread_block().context("cannot block signals")?;
-        let asked = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&asked);
+        let received = Arc::new(AtomicI32::new(0));
+        let flag = Arc::clone(&received);
         let main_thread = thread::current();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                while set.wait().is_ok() {
-                    flag.store(true, Ordering::SeqCst);
+                while let Ok(signal) = set.wait() {
+                    flag.store(signal as i32, Ordering::SeqCst);
                     main_thread.unpark();
                 }
             })?;
-        Ok(Self(asked))
+        Ok(Self(received))
     }
 
     pub(crate) fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.load(Ordering::SeqCst) != 0
+    }
+
+    /// Waits until somebody asks us to end or `done` says so.
+    pub(crate) fn wait_or(&self, mut done: impl FnMut() -> bool) {
+        while !self.asked() && !done() {
+            thread::park_timeout(LOOK_INTERVAL);
+        }
+    }
+
+    /// Runs a command to its end; says whether it went well and nobody broke it off.
+    pub(crate) fn run(&self, command: &mut Command) -> Result<bool> {
+        let program = command.get_program().to_owned();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot run {program:?}"))?;
+        self.wait_or(|| matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
+        let received = self.0.load(Ordering::SeqCst);
+        // Ctrl-C went to the whole group of the terminal; anything else came to us alone.
+        if received != 0 && received != Signal::SIGINT as i32 && child.try_wait()?.is_none() {
+            signal::kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
+        }
+        Ok(child.wait()?.success() && !self.asked())
     }
 }

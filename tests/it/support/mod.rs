@@ -1,0 +1,5 @@
+//! What integration tests share.
+
+pub(crate) mod broker;
+pub(crate) mod database;
+pub(crate) mod env;
