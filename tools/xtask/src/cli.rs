@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{dev_services, oracle, test};
+use crate::{dev_services, oracle, test, up};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Development commands of Stratalog")]
@@ -18,12 +18,48 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build and start the manager with a private PostgreSQL and RabbitMQ, and wait until ready
+    Up(UpArgs),
+    /// Stop everything that `up` started
+    Down {
+        /// The directory given to `up` [default: .stratalog]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
     /// Run every test against a private PostgreSQL and RabbitMQ
     Test(TestArgs),
     /// A private PostgreSQL and RabbitMQ for single tests: start, stop, or print how to reach them
     Services(ServicesArgs),
     /// Answer a folder of blueprint cases with the release build
     Dsl(DslArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Return when it is ready; else it stays and Ctrl-C stops everything
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Where everything keeps its files [default: .stratalog]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The REST API's port on 127.0.0.1
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    pub(crate) rest_port: u16,
+    /// The port of the TLS listener for workers and agents on 127.0.0.1
+    #[arg(long, default_value_t = 53333, value_name = "PORT")]
+    pub(crate) internal_port: u16,
+    /// Then upload, deploy and install a sample blueprint, and show its events
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Use this PostgreSQL database instead of a private one
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// Use this RabbitMQ instead of a private one
+    #[arg(long, value_name = "URL")]
+    pub(crate) amqp_url: Option<String>,
+    /// The management interface of the RabbitMQ in --amqp-url
+    #[arg(long, value_name = "URL", requires = "amqp_url")]
+    pub(crate) amqp_management_url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +113,8 @@ pub(crate) enum ServicesAction {
 
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Up(args) => return up::up(&args),
+        Command::Down { data } => up::down(data)?,
         Command::Test(args) => return test::run(&args),
         Command::Dsl(args) => oracle::answer(&args.cases, &args.out)?,
         Command::Services(args) => dev_services::run(args)?,

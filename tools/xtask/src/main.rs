@@ -8,13 +8,16 @@
 
 mod account;
 mod cli;
+mod demo;
 mod dev_services;
 mod oracle;
 mod packages;
 mod process;
+mod rest;
 mod services;
 mod signals;
 mod test;
+mod up;
 mod venv;
 mod workspace;
 
