@@ -7,7 +7,7 @@ mod error;
 pub mod manifest;
 pub mod pack;
 pub mod path;
-//SERVE
+pub mod serve;
 
 pub use digest::Digest;
 pub use error::{Error, Result};

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::io::{Cursor, Write};
 
-use proptest::prelude::*;
 use ::zip::write::SimpleFileOptions;
+use proptest::prelude::*;
 
 use super::*;
 use crate::files::path::PathError;

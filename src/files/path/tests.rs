@@ -115,7 +115,8 @@ proptest! {
             let requested = ResourcePath::from_url(&path.to_url()).unwrap();
             prop_assert_eq!(&requested.path, &path);
             prop_assert!(!requested.is_directory);
-            prop_assert!(format!("/resources/{}", path.to_url()).parse::<http::Uri>().is_ok());
+            let uri = format!("/resources/{}", path.to_url()).parse::<http::Uri>();
+            prop_assert!(uri.is_ok(), "{:?}", uri);
         }
     }
 
