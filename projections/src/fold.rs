@@ -1,0 +1,52 @@
+//! Which events concern which views. `needs` and `fold` of a view always stand together in its own file.
+use stratalog_schema::{Event, Recorded};
+
+use crate::{
+    Error,
+    rows::{Needs, Rows},
+    views::{
+        blueprints, config, deployments, executions, files, node_instances, nodes, operations,
+        provider_context, snapshots, tasks_graphs, tenants, tokens, users,
+    },
+};
+
+/// Collects the rows that folding `event` will look at.
+pub fn needs(event: &Event, needs: &mut Needs) {
+    users::needs(event, needs);
+    tokens::needs(event, needs);
+    tenants::needs(event, needs);
+    config::needs(event, needs);
+    provider_context::needs(event, needs);
+    blueprints::needs(event, needs);
+    deployments::needs(event, needs);
+    nodes::needs(event, needs);
+    node_instances::needs(event, needs);
+    executions::needs(event, needs);
+    tasks_graphs::needs(event, needs);
+    operations::needs(event, needs);
+    files::needs(event, needs);
+    snapshots::needs(event, needs);
+}
+
+/// Applies one event to the working set. Deterministic: the same events give the same rows.
+///
+/// # Errors
+/// When the event contradicts the rows; the append is then refused as a whole.
+pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
+    rows.at(recorded.position);
+    let event = &recorded.event;
+    users::fold(event, rows)?;
+    tokens::fold(event, rows)?;
+    tenants::fold(event, rows)?;
+    config::fold(event, rows)?;
+    provider_context::fold(event, rows)?;
+    blueprints::fold(event, rows)?;
+    deployments::fold(event, rows)?;
+    nodes::fold(event, rows)?;
+    node_instances::fold(event, rows)?;
+    executions::fold(event, rows)?;
+    tasks_graphs::fold(event, rows)?;
+    operations::fold(event, rows)?;
+    files::fold(event, rows)?;
+    snapshots::fold(event, rows)
+}

@@ -1,0 +1,330 @@
+//! List queries: conditions as values, compiled to SQL here and nowhere else. Nothing a client says becomes SQL text.
+use crate::{
+    Error,
+    view::{FOREVER, Field, Kind, View},
+};
+
+/// Which rows the caller may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything (the manager itself; views that belong to no tenant).
+    Everything,
+    /// Rows of these tenants, and global rows of any; private rows only of `user`, unless in `administered`.
+    Tenants {
+        /// Tenants the caller may look into.
+        tenants: Vec<String>,
+        /// The caller.
+        user: String,
+        /// Those of the tenants whose private rows the caller may see.
+        administered: Vec<String>,
+    },
+}
+
+/// One condition on rows; all of them must hold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// The field is one of these texts; an empty list means it is null.
+    AnyOf(String, Vec<String>),
+    /// The field is none of these texts (and not null).
+    NotAnyOf(String, Vec<String>),
+    /// The field contains this text, whatever the case.
+    Search(String, String),
+    /// One of several conditions.
+    Or(Vec<Condition>),
+    /// The field starts with one of these texts.
+    StartsWith(String, Vec<String>),
+    /// The field ends with one of these texts.
+    EndsWith(String, Vec<String>),
+    /// The field contains one of these texts.
+    Contains(String, Vec<String>),
+    /// The field contains none of these texts.
+    NotContains(String, Vec<String>),
+    /// The field is neither null nor empty.
+    NotEmpty(String),
+    /// A column of several texts has one of these.
+    Has(String, Vec<String>),
+    /// A column of several texts has none of these.
+    HasNone(String, Vec<String>),
+    /// A column of several texts has an element that starts so and is none of these.
+    HasOther(String, String, Vec<String>),
+    /// The key of the row is one of these.
+    Keys(Vec<String>),
+    /// A number field lies below this.
+    Below(String, i64),
+}
+
+/// One sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    /// Field or column.
+    pub field: String,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// A page of a view.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// The view.
+    pub view: View,
+    /// What the caller may see.
+    pub scope: Scope,
+    /// What is asked for.
+    pub conditions: Vec<Condition>,
+    /// Requested order; creation order follows.
+    pub sort: Vec<Sort>,
+    /// Rows skipped.
+    pub offset: i64,
+    /// Rows at most; all of them when absent.
+    pub size: Option<i64>,
+}
+
+impl ListQuery {
+    /// All rows of a view that the scope admits.
+    pub fn all(view: View, scope: Scope) -> Self {
+        Self {
+            view,
+            scope,
+            conditions: Vec::new(),
+            sort: Vec::new(),
+            offset: 0,
+            size: None,
+        }
+    }
+
+    /// Adds a condition.
+    #[must_use]
+    pub fn with(mut self, condition: Condition) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+}
+
+/// A bound parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Param {
+    /// `text[]`.
+    Texts(Vec<String>),
+    /// `text`.
+    Text(String),
+    /// `bigint`.
+    Int(i64),
+}
+
+/// SQL with its parameters.
+#[derive(Debug, Default, Clone)]
+pub struct Sql {
+    /// The text so far.
+    pub text: String,
+    /// Values of `$1`, `$2`…
+    pub params: Vec<Param>,
+}
+
+impl Sql {
+    fn bind(&mut self, param: Param) -> String {
+        let cast = match &param {
+            Param::Texts(_) => "::text[]",
+            Param::Text(_) => "::text",
+            Param::Int(_) => "::bigint",
+        };
+        // equal parameters share a number: the text stays the same for page and count
+        let at = self.params.iter().position(|p| *p == param);
+        let at = at.unwrap_or_else(|| {
+            self.params.push(param);
+            self.params.len() - 1
+        });
+        format!("${}{cast}", at + 1)
+    }
+}
+
+/// How a field is written in SQL, and its type there.
+fn expression(view: View, name: &str) -> Result<(String, Kind), Error> {
+    let def = view.def();
+    if let Some(field) = def.field(name) {
+        if !field.is_filterable() {
+            return Err(Error::UnknownField(name.to_owned()));
+        }
+        return Ok((field_sql(field), field.kind));
+    }
+    match def.columns.iter().find(|column| column.name == name) {
+        Some(column) => Ok((format!("v.\"{name}\""), column.kind)),
+        None => Err(Error::UnknownField(name.to_owned())),
+    }
+}
+
+fn field_sql(field: &Field) -> String {
+    match (field.column, field.kind) {
+        (Some(column), _) => format!("v.\"{column}\""),
+        (None, Kind::Int) => format!("(v.doc::json ->> '{}')::bigint", field.name),
+        (None, Kind::Bool) => format!("(v.doc::json ->> '{}')::boolean", field.name),
+        (None, _) => format!("(v.doc::json ->> '{}')", field.name),
+    }
+}
+
+fn text_of(view: View, name: &str) -> Result<String, Error> {
+    let (sql, kind) = expression(view, name)?;
+    Ok(match kind {
+        Kind::Text => sql,
+        _ => format!("({sql})::text"),
+    })
+}
+
+/// `%` and `_` of what a client searches are no wildcards.
+fn like_escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+fn like_any(sql: &mut Sql, field: &str, patterns: Vec<String>) -> String {
+    format!("{field} ILIKE ANY({})", sql.bind(Param::Texts(patterns)))
+}
+
+fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String, Error> {
+    let pattern = |texts: &[String], before: &str, after: &str| -> Vec<String> {
+        texts
+            .iter()
+            .map(|text| format!("{before}{}{after}", like_escaped(text)))
+            .collect()
+    };
+    Ok(match condition {
+        Condition::AnyOf(field, values) if values.is_empty() => {
+            format!("{} IS NULL", expression(view, field)?.0)
+        }
+        Condition::AnyOf(field, values) => {
+            let field = text_of(view, field)?;
+            format!("{field} = ANY({})", sql.bind(Param::Texts(values.clone())))
+        }
+        Condition::NotAnyOf(field, values) => {
+            let field = text_of(view, field)?;
+            format!("{field} <> ALL({})", sql.bind(Param::Texts(values.clone())))
+        }
+        Condition::Search(field, text) => {
+            let field = text_of(view, field)?;
+            let texts = pattern(std::slice::from_ref(text), "%", "%");
+            like_any(sql, &field, texts)
+        }
+        Condition::Or(conditions) => {
+            let mut parts = Vec::with_capacity(conditions.len());
+            for part in conditions {
+                parts.push(self::condition(sql, view, part)?);
+            }
+            format!("({})", parts.join(" OR "))
+        }
+        Condition::StartsWith(field, texts) => {
+            let field = text_of(view, field)?;
+            like_any(sql, &field, pattern(texts, "", "%"))
+        }
+        Condition::EndsWith(field, texts) => {
+            let field = text_of(view, field)?;
+            like_any(sql, &field, pattern(texts, "%", ""))
+        }
+        Condition::Contains(field, texts) => {
+            let field = text_of(view, field)?;
+            like_any(sql, &field, pattern(texts, "%", "%"))
+        }
+        Condition::NotContains(field, texts) => {
+            let field = text_of(view, field)?;
+            format!("NOT ({})", like_any(sql, &field, pattern(texts, "%", "%")))
+        }
+        Condition::NotEmpty(field) => format!("coalesce({}, '') <> ''", text_of(view, field)?),
+        Condition::Has(field, values) => {
+            let field = expression(view, field)?.0;
+            format!("{field} && {}", sql.bind(Param::Texts(values.clone())))
+        }
+        Condition::HasNone(field, values) => {
+            let field = expression(view, field)?.0;
+            format!("NOT {field} && {}", sql.bind(Param::Texts(values.clone())))
+        }
+        Condition::HasOther(field, start, values) => {
+            let field = expression(view, field)?.0;
+            let start = sql.bind(Param::Text(format!("{}%", like_escaped(start))));
+            let values = sql.bind(Param::Texts(values.clone()));
+            format!(
+                "EXISTS (SELECT FROM unnest({field}) AS e(t) WHERE t LIKE {start} \
+                 AND t <> ALL({values}))"
+            )
+        }
+        Condition::Keys(keys) => format!("v.key = ANY({})", sql.bind(Param::Texts(keys.clone()))),
+        Condition::Below(field, limit) => {
+            let field = expression(view, field)?.0;
+            format!("{field} < {}", sql.bind(Param::Int(*limit)))
+        }
+    })
+}
+
+/// The version of a row that is true at the moment asked for.
+pub(crate) fn moment(sql: &mut Sql, position: Option<i64>) -> String {
+    match position {
+        None => format!("v.valid_to = {FOREVER}"),
+        Some(position) => {
+            let at = sql.bind(Param::Int(position));
+            format!("v.valid_from <= {at} AND v.valid_to > {at}")
+        }
+    }
+}
+
+pub(crate) fn visible(sql: &mut Sql, scope: &Scope) -> Option<String> {
+    let Scope::Tenants {
+        tenants,
+        user,
+        administered,
+    } = scope
+    else {
+        return None;
+    };
+    let tenants = sql.bind(Param::Texts(tenants.clone()));
+    let administered = sql.bind(Param::Texts(administered.clone()));
+    let user = sql.bind(Param::Text(user.clone()));
+    Some(format!(
+        "(v.tenant = ANY({tenants}) OR v.visibility = 'global') AND (v.visibility <> 'private' \
+         OR v.created_by = {user} OR v.tenant = ANY({administered}))"
+    ))
+}
+
+/// The part after `FROM … WHERE`.
+pub(crate) fn conditions(
+    sql: &mut Sql,
+    query: &ListQuery,
+    position: Option<i64>,
+) -> Result<String, Error> {
+    let mut parts = vec![moment(sql, position)];
+    parts.extend(visible(sql, &query.scope));
+    for part in &query.conditions {
+        parts.push(condition(sql, query.view, part)?);
+    }
+    Ok(parts.join(" AND "))
+}
+
+/// The part after `ORDER BY`: what was asked, then creation, then the key, so that pages never overlap.
+pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
+    let mut parts = Vec::with_capacity(query.sort.len() + 3);
+    for sort in &query.sort {
+        let direction = if sort.descending { "DESC" } else { "ASC" };
+        parts.push(format!("{} {direction}", expression(query.view, &sort.field)?.0));
+    }
+    if query.view.def().column("created_at").is_some() {
+        parts.push("v.created_at".to_owned());
+    }
+    parts.push("v.born".to_owned());
+    parts.push("v.key".to_owned());
+    Ok(parts.join(", "))
+}
+
+/// A grouped count.
+pub(crate) fn group(
+    query: &ListQuery,
+    fields: &[&str],
+    position: Option<i64>,
+) -> Result<Sql, Error> {
+    let mut sql = Sql::default();
+    let mut names = Vec::with_capacity(fields.len());
+    for field in fields {
+        names.push(text_of(query.view, field)?);
+    }
+    let conditions = conditions(&mut sql, query, position)?;
+    let names = names.join(", ");
+    sql.text = format!(
+        "SELECT {names}, count(*) FROM view.{} v WHERE {conditions} GROUP BY {names} ORDER BY {names}",
+        query.view.name()
+    );
+    Ok(sql)
+}

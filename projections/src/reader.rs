@@ -1,0 +1,247 @@
+//! Reading views, now or as of a position, always from one consistent moment.
+use tokio_postgres::{Client, Row as SqlRow, types::ToSql};
+
+use crate::{
+    Error,
+    query::{self, ListQuery, Param, Scope, Sql},
+    tables::LIVE,
+    view::{Resource, View, restore},
+};
+
+/// The moment a reader looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The newest committed state.
+    Now,
+    /// The state after this position, whatever came later.
+    Position(i64),
+}
+
+/// One row as read.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its key.
+    pub key: String,
+    /// Position of its creation: a stable number for the resource.
+    pub born: i64,
+    /// Tenant, visibility, creator.
+    pub owner: crate::Owner,
+    /// The wire document.
+    pub doc: String,
+    /// What is stored beside it.
+    pub hidden: Option<String>,
+}
+
+impl Row {
+    /// The typed resource.
+    ///
+    /// # Errors
+    /// `Document` when it has another shape.
+    pub fn resource<T: Resource>(&self) -> Result<T, Error> {
+        restore(&self.key, &self.doc, self.hidden.as_deref())
+    }
+}
+
+/// A page of rows.
+#[derive(Debug)]
+pub struct Listed {
+    /// The rows of the page.
+    pub rows: Vec<Row>,
+    /// How many rows match in all.
+    pub total: i64,
+}
+
+/// Reads views over one connection within one read-only transaction; `finish` ends it.
+///
+/// Dropping a reader without `finish` leaves the transaction open: the pool's recycling ends it.
+#[derive(Debug)]
+pub struct Reader<C: AsRef<Client>> {
+    client: C,
+    at: Option<i64>,
+    head: i64,
+}
+
+impl<C: AsRef<Client>> Reader<C> {
+    /// Starts reading at a moment.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn begin(client: C, at: At) -> Result<Self, Error> {
+        let connection: &Client = client.as_ref();
+        let (_, head) = futures::try_join!(
+            connection.batch_execute(
+                "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            ),
+            connection.query_opt(
+                "SELECT first_position + n - 1 FROM es.spine ORDER BY first_position DESC LIMIT 1",
+                &[],
+            )
+        )?;
+        let head: i64 = head.map_or(Ok(0), |row| row.try_get(0))?;
+        let at = match at {
+            At::Now => None,
+            At::Position(position) if position >= head => None,
+            At::Position(position) => Some(position),
+        };
+        Ok(Self { client, at, head })
+    }
+
+    /// The position this reader's answers are true at.
+    pub fn position(&self) -> i64 {
+        self.at.unwrap_or(self.head)
+    }
+
+    /// The log's head as this reader sees it.
+    pub fn head(&self) -> i64 {
+        self.head
+    }
+
+    /// The connection, for reads of the log within the same transaction.
+    pub fn client(&self) -> &Client {
+        self.client.as_ref()
+    }
+
+    /// Ends the transaction and gives the connection back.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn finish(self) -> Result<C, Error> {
+        self.client().batch_execute("COMMIT").await?;
+        Ok(self.client)
+    }
+
+    async fn query(&self, sql: &Sql) -> Result<Vec<SqlRow>, Error> {
+        let params: Vec<&(dyn ToSql + Sync)> = sql.params.iter().map(Param::sql).collect();
+        Ok(self.client().query(&sql.text, &params).await?)
+    }
+
+    /// One row by key.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn row(&self, view: View, key: &str) -> Result<Option<Row>, Error> {
+        Ok(self.rows(view, &[key.to_owned()]).await?.pop())
+    }
+
+    /// Rows by key, in no order.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn rows(&self, view: View, keys: &[String]) -> Result<Vec<Row>, Error> {
+        let query = ListQuery::all(view, Scope::Everything)
+            .with(query::Condition::Keys(keys.to_vec()));
+        self.select(&query).await
+    }
+
+    /// One resource by key.
+    ///
+    /// # Errors
+    /// Database errors, or a document of another shape.
+    pub async fn get<T: Resource>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.row(T::VIEW, key)
+            .await?
+            .map(|row| row.resource())
+            .transpose()
+    }
+
+    /// All rows a query admits, without counting more.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn select(&self, query: &ListQuery) -> Result<Vec<Row>, Error> {
+        let mut sql = Sql::default();
+        let conditions = query::conditions(&mut sql, query, self.at)?;
+        let order = query::order(query)?;
+        sql.text = format!(
+            "SELECT v.key, v.born, v.tenant, v.visibility, v.created_by, v.doc, v.hidden \
+             FROM {LIVE}.{} v WHERE {conditions} ORDER BY {order}",
+            query.view.name()
+        );
+        if query.offset > 0 {
+            sql.text += &format!(" OFFSET {}", query.offset);
+        }
+        if let Some(size) = query.size {
+            sql.text += &format!(" LIMIT {size}");
+        }
+        self.query(&sql).await?.iter().map(to_row).collect()
+    }
+
+    /// All resources a query admits.
+    ///
+    /// # Errors
+    /// `UnknownField`, database errors, or a document of another shape.
+    pub async fn select_as<T: Resource>(&self, query: &ListQuery) -> Result<Vec<T>, Error> {
+        debug_assert_eq!(query.view, T::VIEW);
+        self.select(query).await?.iter().map(Row::resource).collect()
+    }
+
+    /// How many rows a query admits, pages aside.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn count(&self, query: &ListQuery) -> Result<i64, Error> {
+        let mut sql = Sql::default();
+        let conditions = query::conditions(&mut sql, query, self.at)?;
+        sql.text = format!(
+            "SELECT count(*) FROM {LIVE}.{} v WHERE {conditions}",
+            query.view.name()
+        );
+        let rows = self.query(&sql).await?;
+        rows.first().map_or(Ok(0), |row| Ok(row.try_get(0)?))
+    }
+
+    /// A page with the exact total.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn list(&self, query: &ListQuery) -> Result<Listed, Error> {
+        let (rows, total) = futures::try_join!(self.select(query), self.count(query))?;
+        Ok(Listed { rows, total })
+    }
+
+    /// Counts by the values of some fields, ordered by them.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn group(
+        &self,
+        query: &ListQuery,
+        fields: &[&str],
+    ) -> Result<Vec<(Vec<Option<String>>, i64)>, Error> {
+        let sql = query::group(query, fields, self.at)?;
+        let rows = self.query(&sql).await?;
+        let mut groups = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut values = Vec::with_capacity(fields.len());
+            for i in 0..fields.len() {
+                values.push(row.try_get(i)?);
+            }
+            groups.push((values, row.try_get(fields.len())?));
+        }
+        Ok(groups)
+    }
+}
+
+fn to_row(row: &SqlRow) -> Result<Row, Error> {
+    Ok(Row {
+        key: row.try_get(0)?,
+        born: row.try_get(1)?,
+        owner: crate::Owner {
+            tenant: row.try_get(2)?,
+            visibility: row.try_get(3)?,
+            created_by: row.try_get(4)?,
+        },
+        doc: row.try_get(5)?,
+        hidden: row.try_get(6)?,
+    })
+}
+
+impl Param {
+    fn sql(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::Texts(texts) => texts,
+            Self::Text(text) => text,
+            Self::Int(number) => number,
+        }
+    }
+}

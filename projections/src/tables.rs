@@ -1,0 +1,103 @@
+//! Tables of the views: their SQL comes from the definitions, never from anything a client said.
+use tokio_postgres::GenericClient;
+
+use crate::{
+    Error,
+    view::{Kind, View},
+};
+
+/// Schema the live views are in.
+pub const LIVE: &str = "view";
+
+/// SQL type of a column.
+fn sql_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Json => "text",
+        Kind::Int => "bigint",
+        Kind::Bool => "boolean",
+        Kind::Texts => "text[]",
+    }
+}
+
+/// `CREATE TABLE` of a view in a schema.
+pub fn create_table(schema: &str, view: View) -> String {
+    let def = view.def();
+    let typed: String = def
+        .columns
+        .iter()
+        .map(|column| format!(", \"{}\" {}", column.name, sql_type(column.kind)))
+        .collect();
+    format!(
+        "CREATE TABLE {schema}.{name} (\
+           key text NOT NULL, valid_from bigint NOT NULL, valid_to bigint NOT NULL, \
+           born bigint NOT NULL, tenant text, visibility text, created_by text, \
+           doc text NOT NULL, hidden text{typed})",
+        name = def.name
+    )
+}
+
+/// Indexes of a view's table; built after bulk loading.
+pub fn create_indexes(schema: &str, view: View) -> String {
+    let def = view.def();
+    let name = def.name;
+    let current = "WHERE valid_to = 9223372036854775807";
+    let mut sql = format!(
+        "CREATE UNIQUE INDEX {name}_current ON {schema}.{name} (key) {current}; \
+         CREATE UNIQUE INDEX {name}_history ON {schema}.{name} (key, valid_from);"
+    );
+    if def.column("created_at").is_some() {
+        sql += &format!(
+            "CREATE INDEX {name}_created ON {schema}.{name} (tenant, created_at, born, key) {current};"
+        );
+    } else {
+        sql += &format!("CREATE INDEX {name}_born ON {schema}.{name} (tenant, born, key) {current};");
+    }
+    for column in def.columns.iter().filter(|column| column.linked) {
+        sql += &format!(
+            "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\") {current};",
+            column = column.name
+        );
+    }
+    for column in def.columns.iter().filter(|column| column.kind == Kind::Texts) {
+        sql += &format!(
+            "CREATE INDEX {name}_{column} ON {schema}.{name} USING gin (\"{column}\") {current};",
+            column = column.name
+        );
+    }
+    sql
+}
+
+/// Creates the bookkeeping of views.
+const CREATE_STATE: &str = "\
+CREATE SCHEMA IF NOT EXISTS view; \
+CREATE TABLE IF NOT EXISTS view.state (\
+  view text PRIMARY KEY, version integer NOT NULL, built_from bigint NOT NULL)";
+
+/// What has to be rebuilt before the views can be trusted.
+///
+/// # Errors
+/// Database errors.
+pub async fn outdated(client: &impl GenericClient) -> Result<Vec<View>, Error> {
+    client.batch_execute(CREATE_STATE).await?;
+    let rows = client
+        .query("SELECT view, version FROM view.state", &[])
+        .await?;
+    let mut stored = std::collections::HashMap::new();
+    for row in rows {
+        stored.insert(row.get::<_, String>(0), row.get::<_, i32>(1));
+    }
+    let mut outdated = Vec::new();
+    for view in View::ALL {
+        let exists: bool = client
+            .query_one(
+                "SELECT to_regclass($1) IS NOT NULL",
+                &[&format!("{LIVE}.{}", view.name())],
+            )
+            .await?
+            .get(0);
+        if !exists || stored.get(view.name()) != Some(&view.def().version) {
+            outdated.push(view);
+        }
+    }
+    Ok(outdated)
+}

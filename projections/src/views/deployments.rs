@@ -1,0 +1,404 @@
+//! Deployments. Counts of operations, drifted and unavailable instances are joined on reading.
+use serde::{Deserialize, Serialize};
+use stratalog_schema::{
+    Event,
+    events::{DeploymentChanged, DeploymentCreated},
+    time::wire,
+};
+
+use super::{Json, Label, blueprints::set, json, scope, scoped};
+use crate::{
+    Error,
+    owned::{Null, owned_doc},
+    rows::{Needs, Rows},
+    view::{COMMON, Col, Column, Def, Field, Kind, Owner, Resource, View},
+};
+
+pub(crate) static DEF: Def = Def {
+    name: "deployments",
+    version: 1,
+    columns: &[
+        Column::plain("created_at", Kind::Int),
+        Column::plain("updated_at", Kind::Int),
+        Column::plain("id", Kind::Text),
+        Column::plain("display_name", Kind::Text),
+        Column::linked("blueprint_id"),
+        Column::plain("site_name", Kind::Text),
+        Column::plain("installation_status", Kind::Text),
+        Column::plain("deployment_status", Kind::Text),
+        Column::plain("labels", Kind::Texts),
+    ],
+    fields: &FIELDS,
+};
+
+static FIELDS: [Field; 50] = {
+    let [c0, c1, c2, c3, c4] = COMMON;
+    [
+        Field::col("created_at", Kind::Int, "created_at"),
+        Field::col("id", Kind::Text, "id"),
+        Field::doc("description", Kind::Text),
+        Field::doc("inputs_p", Kind::Json),
+        Field::doc("inputs", Kind::Json),
+        Field::doc("groups_p", Kind::Json),
+        Field::doc("groups", Kind::Json),
+        Field::doc("permalink", Kind::Text),
+        Field::doc("policy_triggers_p", Kind::Json),
+        Field::doc("policy_triggers", Kind::Json),
+        Field::doc("policy_types_p", Kind::Json),
+        Field::doc("policy_types", Kind::Json),
+        Field::doc("outputs_p", Kind::Json),
+        Field::doc("outputs", Kind::Json),
+        Field::doc("capabilities_p", Kind::Json),
+        Field::doc("capabilities", Kind::Json),
+        Field::doc("scaling_groups_p", Kind::Json),
+        Field::doc("scaling_groups", Kind::Json),
+        Field::col("updated_at", Kind::Int, "updated_at"),
+        Field::doc("workflows_p", Kind::Json),
+        Field::doc("workflows", Kind::Json),
+        Field::doc("runtime_only_evaluation", Kind::Bool),
+        Field::col("installation_status", Kind::Text, "installation_status"),
+        Field::col("deployment_status", Kind::Text, "deployment_status"),
+        Field::doc("sub_services_status", Kind::Text),
+        Field::doc("sub_environments_status", Kind::Text),
+        Field::doc("sub_services_count", Kind::Int),
+        Field::doc("sub_environments_count", Kind::Int),
+        Field::col("display_name", Kind::Text, "display_name"),
+        Field::doc("resource_tags", Kind::Json),
+        Field::doc("drifted_instances", Kind::Json),
+        Field::doc("unavailable_instances", Kind::Json),
+        Field::doc("latest_execution", Kind::Text),
+        Field::doc("latest_execution_finished_operations", Kind::Int),
+        Field::doc("latest_execution_total_operations", Kind::Int),
+        Field::doc("latest_execution_workflow_id", Kind::Text),
+        Field::doc("create_execution", Kind::Text),
+        Field::col("blueprint_id", Kind::Text, "blueprint_id"),
+        Field::col("site_name", Kind::Text, "site_name"),
+        Field::doc("latest_execution_status", Kind::Text),
+        Field::doc("environment_type", Kind::Text),
+        Field::doc("has_sub_deployments", Kind::Bool),
+        c0,
+        c1,
+        c2,
+        c3,
+        c4,
+        Field::doc("workdir_zip", Kind::Json),
+        Field::doc("labels", Kind::Json),
+        Field::doc("deployment_groups", Kind::Json),
+    ]
+};
+
+owned_doc! {
+    /// A deployment.
+    pub struct Deployment {
+        /// Creation.
+        pub created_at: String,
+        /// Its id.
+        pub id: String,
+        /// From its blueprint.
+        pub description: Option<String>,
+        /// Always null.
+        pub inputs_p: Null,
+        /// Input values.
+        pub inputs: Option<Json>,
+        /// Always null.
+        pub groups_p: Null,
+        /// Policy groups.
+        pub groups: Option<Json>,
+        /// Always null.
+        pub permalink: Null,
+        /// Always null.
+        pub policy_triggers_p: Null,
+        /// From its plan.
+        pub policy_triggers: Option<Json>,
+        /// Always null.
+        pub policy_types_p: Null,
+        /// From its plan.
+        pub policy_types: Option<Json>,
+        /// Always null.
+        pub outputs_p: Null,
+        /// Unevaluated outputs.
+        pub outputs: Option<Json>,
+        /// Always null.
+        pub capabilities_p: Null,
+        /// Unevaluated capabilities.
+        pub capabilities: Option<Json>,
+        /// Always null.
+        pub scaling_groups_p: Null,
+        /// From its plan.
+        pub scaling_groups: Option<Json>,
+        /// Latest change.
+        pub updated_at: Option<String>,
+        /// Always null.
+        pub workflows_p: Null,
+        /// Name to specification; lists of them are composed on reading.
+        pub workflows: Option<Json>,
+        /// Whether functions are evaluated at run time only.
+        pub runtime_only_evaluation: bool,
+        /// `active` or `inactive`.
+        pub installation_status: String,
+        /// `good`, `in_progress` or `requires_attention`.
+        pub deployment_status: String,
+        /// Worst status of its services.
+        pub sub_services_status: Option<String>,
+        /// Worst status of its environments.
+        pub sub_environments_status: Option<String>,
+        /// Services below it.
+        pub sub_services_count: i64,
+        /// Environments below it.
+        pub sub_environments_count: i64,
+        /// Name for people.
+        pub display_name: String,
+        /// Tags for resources it creates.
+        pub resource_tags: Option<Json>,
+        /// Joined on reading.
+        pub drifted_instances: i64,
+        /// Joined on reading.
+        pub unavailable_instances: i64,
+        /// Its latest execution.
+        pub latest_execution: Option<String>,
+        /// Joined on reading while it runs.
+        pub latest_execution_finished_operations: i64,
+        /// Joined on reading while it runs.
+        pub latest_execution_total_operations: i64,
+        /// Workflow of its latest execution.
+        pub latest_execution_workflow_id: Option<String>,
+        /// The execution that created it.
+        pub create_execution: Option<String>,
+        /// Its blueprint.
+        pub blueprint_id: String,
+        /// Its site.
+        pub site_name: Option<String>,
+        /// Summary of the latest execution's status.
+        pub latest_execution_status: Option<String>,
+        /// Value of the label `csys-env-type`.
+        pub environment_type: String,
+        /// Whether anything is below it.
+        pub has_sub_deployments: bool,
+        /// Its labels.
+        pub labels: Vec<Label>,
+        /// What is not served.
+        #[serde(skip)]
+        pub own: Own,
+    }
+}
+
+/// What of a deployment is not served as it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Own {
+    /// Creation; milliseconds since the epoch.
+    pub created_at_ms: i64,
+    /// Latest change; milliseconds since the epoch.
+    pub updated_at_ms: i64,
+}
+
+impl Resource for Deployment {
+    const VIEW: View = View::Deployments;
+
+    fn key(&self) -> String {
+        scoped(&self.tenant_name, &self.id)
+    }
+
+    fn owner(&self) -> Owner {
+        self.owned_by()
+    }
+
+    fn columns(&self) -> Vec<Col> {
+        vec![
+            Col::Int(Some(self.own.created_at_ms)),
+            Col::Int(Some(self.own.updated_at_ms)),
+            Col::from(self.id.as_str()),
+            Col::from(self.display_name.as_str()),
+            Col::from(self.blueprint_id.as_str()),
+            Col::from(&self.site_name),
+            Col::from(self.installation_status.as_str()),
+            Col::from(self.deployment_status.as_str()),
+            Col::Texts(Label::column(&self.labels)),
+        ]
+    }
+
+    fn hidden(&self) -> Result<Option<String>, serde_json::Error> {
+        serde_json::to_string(&self.own).map(Some)
+    }
+
+    fn restore_hidden(&mut self, hidden: &str) -> Result<(), serde_json::Error> {
+        self.own = serde_json::from_str(hidden)?;
+        Ok(())
+    }
+}
+
+pub(crate) fn needs(event: &Event, needs: &mut Needs) {
+    let (tenant, id) = match event {
+        Event::DeploymentCreated(e) => (scope(e.scope.as_ref()).tenant, &e.id),
+        Event::DeploymentChanged(e) => (e.tenant.clone(), &e.id),
+        Event::DeploymentDeleted(e) => (e.tenant.clone(), &e.id),
+        _ => return,
+    };
+    needs.key(View::Deployments, scoped(&tenant, id));
+}
+
+pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
+    match event {
+        Event::DeploymentCreated(e) => rows.put(&created(e)),
+        Event::DeploymentChanged(e) => {
+            let mut deployment: Deployment = rows.expect(&scoped(&e.tenant, &e.id))?;
+            change(&mut deployment, e)?;
+            rows.put(&deployment)
+        }
+        Event::DeploymentDeleted(e) => {
+            rows.remove(View::Deployments, &scoped(&e.tenant, &e.id));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn created(e: &DeploymentCreated) -> Deployment {
+    let scope = scope(e.scope.as_ref());
+    let labels = Label::all(&e.labels);
+    let mut deployment = Deployment {
+        created_at: wire(e.created_at_ms),
+        id: e.id.clone(),
+        description: None,
+        inputs_p: (),
+        inputs: None,
+        groups_p: (),
+        groups: None,
+        permalink: (),
+        policy_triggers_p: (),
+        policy_triggers: None,
+        policy_types_p: (),
+        policy_types: None,
+        outputs_p: (),
+        outputs: None,
+        capabilities_p: (),
+        capabilities: None,
+        scaling_groups_p: (),
+        scaling_groups: None,
+        updated_at: Some(wire(e.created_at_ms)),
+        workflows_p: (),
+        workflows: None,
+        runtime_only_evaluation: e.runtime_only_evaluation,
+        installation_status: "inactive".to_owned(),
+        deployment_status: e.deployment_status.clone(),
+        sub_services_status: None,
+        sub_environments_status: None,
+        sub_services_count: 0,
+        sub_environments_count: 0,
+        display_name: e.display_name.clone(),
+        resource_tags: None,
+        drifted_instances: 0,
+        unavailable_instances: 0,
+        latest_execution: None,
+        latest_execution_finished_operations: 0,
+        latest_execution_total_operations: 0,
+        latest_execution_workflow_id: None,
+        create_execution: e.create_execution.clone(),
+        blueprint_id: e.blueprint_id.clone(),
+        site_name: e.site_name.clone(),
+        latest_execution_status: None,
+        environment_type: environment_type(&labels),
+        has_sub_deployments: false,
+        labels,
+        own: Own {
+            created_at_ms: e.created_at_ms,
+            updated_at_ms: e.created_at_ms,
+        },
+        visibility: String::new(),
+        tenant_name: scope.tenant,
+        created_by: scope.created_by,
+        resource_availability: String::new(),
+        private_resource: false,
+    };
+    deployment.set_visibility(&scope.visibility);
+    deployment
+}
+
+fn environment_type(labels: &[Label]) -> String {
+    labels
+        .iter()
+        .find(|label| label.key == "csys-env-type")
+        .map(|label| label.value.clone())
+        .unwrap_or_default()
+}
+
+fn change(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Error> {
+    documents(deployment, e)?;
+    set(&mut deployment.description, &e.description);
+    set(&mut deployment.create_execution, &e.create_execution);
+    set(&mut deployment.sub_services_status, &e.sub_services_status);
+    set(
+        &mut deployment.sub_environments_status,
+        &e.sub_environments_status,
+    );
+    if e.latest_execution.is_some() {
+        deployment.latest_execution.clone_from(&e.latest_execution);
+        deployment
+            .latest_execution_status
+            .clone_from(&e.latest_execution_status);
+        deployment
+            .latest_execution_workflow_id
+            .clone_from(&e.latest_execution_workflow_id);
+        deployment.latest_execution_total_operations =
+            e.latest_execution_total_operations.unwrap_or(0);
+        deployment.latest_execution_finished_operations =
+            e.latest_execution_finished_operations.unwrap_or(0);
+    }
+    text(&mut deployment.display_name, &e.display_name);
+    text(&mut deployment.blueprint_id, &e.blueprint_id);
+    text(&mut deployment.installation_status, &e.installation_status);
+    text(&mut deployment.deployment_status, &e.deployment_status);
+    text(&mut deployment.created_by, &e.created_by);
+    if let Some(site) = &e.site_name {
+        deployment.site_name = Some(site.clone()).filter(|site| !site.is_empty());
+    }
+    if let Some(flag) = e.runtime_only_evaluation {
+        deployment.runtime_only_evaluation = flag;
+    }
+    if let Some(visibility) = &e.visibility {
+        deployment.set_visibility(visibility);
+    }
+    if let Some(labels) = &e.labels {
+        deployment.labels = Label::all(&labels.labels);
+        deployment.environment_type = environment_type(&deployment.labels);
+    }
+    if let Some(count) = e.sub_services_count {
+        deployment.sub_services_count = count;
+    }
+    if let Some(count) = e.sub_environments_count {
+        deployment.sub_environments_count = count;
+    }
+    deployment.has_sub_deployments =
+        deployment.sub_services_count + deployment.sub_environments_count > 0;
+    if let Some(at_ms) = e.created_at_ms {
+        deployment.created_at = wire(at_ms);
+        deployment.own.created_at_ms = at_ms;
+    }
+    deployment.updated_at = Some(wire(e.updated_at_ms));
+    deployment.own.updated_at_ms = e.updated_at_ms;
+    Ok(())
+}
+
+fn text(field: &mut String, change: &Option<String>) {
+    if let Some(change) = change {
+        field.clone_from(change);
+    }
+}
+
+fn documents(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Error> {
+    for (field, change) in [
+        (&mut deployment.inputs, &e.inputs_json),
+        (&mut deployment.groups, &e.groups_json),
+        (&mut deployment.policy_triggers, &e.policy_triggers_json),
+        (&mut deployment.policy_types, &e.policy_types_json),
+        (&mut deployment.outputs, &e.outputs_json),
+        (&mut deployment.capabilities, &e.capabilities_json),
+        (&mut deployment.scaling_groups, &e.scaling_groups_json),
+        (&mut deployment.workflows, &e.workflows_json),
+        (&mut deployment.resource_tags, &e.resource_tags_json),
+    ] {
+        if let Some(change) = change {
+            *field = json(change)?;
+        }
+    }
+    Ok(())
+}

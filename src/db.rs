@@ -1,0 +1,67 @@
+//! Connections: a pool for reads, and dedicated connections for the writer, its flush barrier and lock holders.
+use std::{str::FromStr, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::error::Error;
+
+/// How long a reader waits for a free connection.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct Database {
+    config: Config,
+    pool: Pool,
+}
+
+impl Database {
+    /// Prepares connecting; nothing is opened yet. `readers` is the most connections reads may hold.
+    ///
+    /// # Errors
+    /// `Internal` when the URL is none.
+    pub fn new(url: &str, readers: usize) -> Result<Self, Error> {
+        let mut config = Config::from_str(url).map_err(Error::internal)?;
+        config.application_name("stratalogd");
+        config.connect_timeout(Duration::from_secs(5));
+        config.options("-c default_transaction_isolation=read\\ committed -c timezone=UTC");
+        let manager = Manager::from_config(
+            config.clone(),
+            NoTls,
+            ManagerConfig {
+                // every reader begins with ROLLBACK, so nothing of the last use survives
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(readers)
+            .wait_timeout(Some(WAIT))
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .build()
+            .map_err(Error::internal)?;
+        Ok(Self { config, pool })
+    }
+
+    /// A pooled connection, for reads only.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down or all connections stay busy.
+    pub async fn reader(&self) -> Result<Object, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// A connection of one's own, outside the pool.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down.
+    pub async fn dedicated(&self) -> Result<Client, Error> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        crate::tasks::detached("database connection", async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "database connection ended");
+            }
+        });
+        Ok(client)
+    }
+}
