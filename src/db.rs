@@ -65,3 +65,13 @@ impl Database {
         Ok(client)
     }
 }
+
+/// A pooled connection as views read it.
+#[derive(Debug)]
+pub struct Pooled(pub Object);
+
+impl stratalog_projections::Connection for Pooled {
+    fn client(&self) -> &Client {
+        &self.0
+    }
+}

@@ -1,4 +1,13 @@
 //! Stratalog: an event-sourced manager for Cloudify blueprints. Modules in layer order, lowest first.
-pub mod broker;
+pub mod clock;
+pub mod error;
+pub mod tasks;
+
 pub mod dsl;
+
+pub mod broker;
+pub mod db;
 pub mod files;
+pub mod log;
+
+pub mod store;

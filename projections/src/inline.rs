@@ -38,8 +38,8 @@ fn selected(view: View) -> String {
 
 fn insert_sql(schema: &str, view: View) -> String {
     let def = view.def();
-    let mut names = "key, valid_from, valid_to, born, tenant, visibility, created_by, doc, hidden"
-        .to_owned();
+    let mut names =
+        "key, valid_from, valid_to, born, tenant, visibility, created_by, doc, hidden".to_owned();
     let mut params =
         "$1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], \
          $7::text[], $8::text[], $9::text[]"
@@ -192,7 +192,10 @@ pub(crate) fn read(view: View, row: &SqlRow) -> Result<(String, Row), Error> {
             Kind::Text | Kind::Json => Col::Text(row.try_get(n)?),
             Kind::Int => Col::Int(row.try_get(n)?),
             Kind::Bool => Col::Bool(row.try_get(n)?),
-            Kind::Texts => Col::Texts(row.try_get::<_, Option<Vec<String>>>(n)?.unwrap_or_default()),
+            Kind::Texts => Col::Texts(
+                row.try_get::<_, Option<Vec<String>>>(n)?
+                    .unwrap_or_default(),
+            ),
         });
     }
     let owner = Owner {

@@ -17,7 +17,7 @@ pub mod views;
 
 pub use fold::fold;
 pub use query::{Condition, ListQuery, Scope, Sort};
-pub use reader::{At, Listed, Reader, Row as StoredRow};
+pub use reader::{At, Connection, Listed, Reader, Row as StoredRow};
 pub use rows::Rows;
 pub use view::{Col, Field, Kind, Owner, Resource, View};
 

@@ -37,4 +37,4 @@ macro_rules! owned_doc {
 pub(crate) use owned_doc;
 
 /// A field of the reference that is always null and that some clients name in `_include`.
-pub type Null = ();
+pub(crate) type Null = ();

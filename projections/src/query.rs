@@ -171,7 +171,9 @@ fn text_of(view: View, name: &str) -> Result<String, Error> {
 
 /// `%` and `_` of what a client searches are no wildcards.
 fn like_escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    text.replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_")
 }
 
 fn like_any(sql: &mut Sql, field: &str, patterns: Vec<String>) -> String {
@@ -299,7 +301,10 @@ pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
     let mut parts = Vec::with_capacity(query.sort.len() + 3);
     for sort in &query.sort {
         let direction = if sort.descending { "DESC" } else { "ASC" };
-        parts.push(format!("{} {direction}", expression(query.view, &sort.field)?.0));
+        parts.push(format!(
+            "{} {direction}",
+            expression(query.view, &sort.field)?.0
+        ));
     }
     if query.view.def().column("created_at").is_some() {
         parts.push("v.created_at".to_owned());

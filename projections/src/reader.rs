@@ -51,27 +51,37 @@ pub struct Listed {
     pub total: i64,
 }
 
+/// Anything that holds a connection.
+pub trait Connection {
+    /// The connection.
+    fn client(&self) -> &Client;
+}
+
+impl Connection for Client {
+    fn client(&self) -> &Client {
+        self
+    }
+}
+
 /// Reads views over one connection within one read-only transaction; `finish` ends it.
 ///
 /// Dropping a reader without `finish` leaves the transaction open: the pool's recycling ends it.
 #[derive(Debug)]
-pub struct Reader<C: AsRef<Client>> {
+pub struct Reader<C: Connection> {
     client: C,
     at: Option<i64>,
     head: i64,
 }
 
-impl<C: AsRef<Client>> Reader<C> {
+impl<C: Connection> Reader<C> {
     /// Starts reading at a moment.
     ///
     /// # Errors
     /// Database errors.
     pub async fn begin(client: C, at: At) -> Result<Self, Error> {
-        let connection: &Client = client.as_ref();
+        let connection = client.client();
         let (_, head) = futures::try_join!(
-            connection.batch_execute(
-                "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            ),
+            connection.batch_execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             connection.query_opt(
                 "SELECT first_position + n - 1 FROM es.spine ORDER BY first_position DESC LIMIT 1",
                 &[],
@@ -98,7 +108,7 @@ impl<C: AsRef<Client>> Reader<C> {
 
     /// The connection, for reads of the log within the same transaction.
     pub fn client(&self) -> &Client {
-        self.client.as_ref()
+        self.client.client()
     }
 
     /// Ends the transaction and gives the connection back.
@@ -128,8 +138,8 @@ impl<C: AsRef<Client>> Reader<C> {
     /// # Errors
     /// Database errors.
     pub async fn rows(&self, view: View, keys: &[String]) -> Result<Vec<Row>, Error> {
-        let query = ListQuery::all(view, Scope::Everything)
-            .with(query::Condition::Keys(keys.to_vec()));
+        let query =
+            ListQuery::all(view, Scope::Everything).with(query::Condition::Keys(keys.to_vec()));
         self.select(&query).await
     }
 
@@ -172,7 +182,11 @@ impl<C: AsRef<Client>> Reader<C> {
     /// `UnknownField`, database errors, or a document of another shape.
     pub async fn select_as<T: Resource>(&self, query: &ListQuery) -> Result<Vec<T>, Error> {
         debug_assert_eq!(query.view, T::VIEW);
-        self.select(query).await?.iter().map(Row::resource).collect()
+        self.select(query)
+            .await?
+            .iter()
+            .map(Row::resource)
+            .collect()
     }
 
     /// How many rows a query admits, pages aside.

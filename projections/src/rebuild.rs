@@ -136,7 +136,11 @@ pub async fn build_beside(
         insert(client, ended).await?;
         progress(after);
     }
-    insert(client, open.into_values().map(|last| (last, FOREVER)).collect()).await?;
+    insert(
+        client,
+        open.into_values().map(|last| (last, FOREVER)).collect(),
+    )
+    .await?;
     for view in View::ALL {
         client.batch_execute(&create_indexes(BESIDE, view)).await?;
     }

@@ -185,7 +185,10 @@ impl Rows {
             };
             let index = self.indexes.entry((view, column.name)).or_default();
             if add {
-                index.entry(value.clone()).or_default().insert(key.to_owned());
+                index
+                    .entry(value.clone())
+                    .or_default()
+                    .insert(key.to_owned());
             } else if let Some(keys) = index.get_mut(value) {
                 keys.remove(key);
             }

@@ -50,7 +50,8 @@ pub fn create_indexes(schema: &str, view: View) -> String {
             "CREATE INDEX {name}_created ON {schema}.{name} (tenant, created_at, born, key) {current};"
         );
     } else {
-        sql += &format!("CREATE INDEX {name}_born ON {schema}.{name} (tenant, born, key) {current};");
+        sql +=
+            &format!("CREATE INDEX {name}_born ON {schema}.{name} (tenant, born, key) {current};");
     }
     for column in def.columns.iter().filter(|column| column.linked) {
         sql += &format!(
@@ -58,7 +59,11 @@ pub fn create_indexes(schema: &str, view: View) -> String {
             column = column.name
         );
     }
-    for column in def.columns.iter().filter(|column| column.kind == Kind::Texts) {
+    for column in def
+        .columns
+        .iter()
+        .filter(|column| column.kind == Kind::Texts)
+    {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} USING gin (\"{column}\") {current};",
             column = column.name

@@ -99,8 +99,7 @@ fn type_no(payload: &[u8]) -> i16 {
 /// # Errors
 /// `Decode` for foreign bytes, `UnknownType` for events of a newer version.
 pub fn decode(position: i64, type_no: i16, data: &[u8]) -> Result<(Meta, Event), Error> {
-    let envelope =
-        Envelope::decode(data).map_err(|source| Error::Decode { position, source })?;
+    let envelope = Envelope::decode(data).map_err(|source| Error::Decode { position, source })?;
     let event = envelope
         .payload
         .and_then(|payload| payload.event)

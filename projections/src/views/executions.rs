@@ -280,10 +280,14 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
 /// Operations that this event ends for the first time. Runs before the operations' own fold.
 fn newly_finished(rows: &Rows, tenant: &str, e: &OperationsChanged) -> Result<i64, Error> {
     let mut finished = 0;
-    for change in e.changes.iter().filter(|c| operations::is_terminal(&c.state)) {
+    for change in e
+        .changes
+        .iter()
+        .filter(|c| operations::is_terminal(&c.state))
+    {
         let operation: Option<operations::Operation> = rows.get(&scoped(tenant, &change.id))?;
-        let first = operation
-            .is_some_and(|operation| operation.is_counted() && !operation.own.finished);
+        let first =
+            operation.is_some_and(|operation| operation.is_counted() && !operation.own.finished);
         finished += i64::from(first);
     }
     Ok(finished)

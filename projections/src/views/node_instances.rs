@@ -44,7 +44,11 @@ static FIELDS: [Field; 21] = {
         Field::doc("scaling_groups", Kind::Json),
         Field::col("state", Kind::Text, "state"),
         Field::col("version", Kind::Int, "version"),
-        Field::col("has_configuration_drift", Kind::Bool, "has_configuration_drift"),
+        Field::col(
+            "has_configuration_drift",
+            Kind::Bool,
+            "has_configuration_drift",
+        ),
         Field::col("is_status_check_ok", Kind::Bool, "is_status_check_ok"),
         Field::col("node_id", Kind::Text, "node_id"),
         Field::col("deployment_id", Kind::Text, "deployment_id"),

@@ -158,14 +158,23 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
         Event::NodesCreated(e) => {
             let tenant = scope(e.scope.as_ref()).tenant;
             for node in &e.nodes {
-                needs.key(View::Nodes, Node::key_of(&tenant, &e.deployment_id, &node.id));
+                needs.key(
+                    View::Nodes,
+                    Node::key_of(&tenant, &e.deployment_id, &node.id),
+                );
             }
         }
         Event::NodeChanged(e) => {
-            needs.key(View::Nodes, Node::key_of(&e.tenant, &e.deployment_id, &e.id));
+            needs.key(
+                View::Nodes,
+                Node::key_of(&e.tenant, &e.deployment_id, &e.id),
+            );
         }
         Event::NodeDeleted(e) => {
-            needs.key(View::Nodes, Node::key_of(&e.tenant, &e.deployment_id, &e.id));
+            needs.key(
+                View::Nodes,
+                Node::key_of(&e.tenant, &e.deployment_id, &e.id),
+            );
         }
         Event::DeploymentDeleted(e) => needs.link(View::Nodes, "deployment_id", &e.id),
         Event::DeploymentChanged(e) if renames(e) => {
@@ -199,7 +208,10 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
             rows.put(&node)?;
         }
         Event::NodeDeleted(e) => {
-            rows.remove(View::Nodes, &Node::key_of(&e.tenant, &e.deployment_id, &e.id));
+            rows.remove(
+                View::Nodes,
+                &Node::key_of(&e.tenant, &e.deployment_id, &e.id),
+            );
         }
         Event::DeploymentDeleted(e) => {
             let found = rows.find(View::Nodes, "deployment_id", &e.id);

@@ -96,7 +96,10 @@ impl Resource for TasksGraph {
 pub(crate) fn needs(event: &Event, needs: &mut Needs) {
     match event {
         Event::TasksGraphCreated(e) => {
-            needs.key(View::TasksGraphs, scoped(&scope(e.scope.as_ref()).tenant, &e.id));
+            needs.key(
+                View::TasksGraphs,
+                scoped(&scope(e.scope.as_ref()).tenant, &e.id),
+            );
         }
         Event::ExecutionDeleted(e) => needs.link(View::TasksGraphs, "execution_id", &e.id),
         Event::DeploymentDeleted(e) => needs.link(View::TasksGraphs, "deployment_id", &e.id),

@@ -1,0 +1,107 @@
+//! The flush barrier: batches commit without waiting for the disk; here one write with `synchronous_commit=on` makes
+//! everything committed so far durable, and only then is anybody answered.
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_postgres::Client;
+
+use super::{append::Appended, chain::Hash};
+use crate::{db::Database, error::Error, tasks::Tasks};
+
+/// Batches that may wait for the disk.
+const QUEUE: usize = 1_024;
+
+/// WAL is sequential: when this record is on disk, every earlier commit is.
+const BARRIER: &str = "SELECT pg_logical_emit_message(true, 'es', '')";
+
+/// A batch as the spine knows it.
+const FIND: &str = "SELECT 1 FROM es.spine WHERE first_position = $1 AND chain = $2";
+
+/// Answers that wait for a batch to become durable.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) first_position: i64,
+    pub(super) chain: Hash,
+    pub(super) last_position: i64,
+    pub(super) replies: Vec<(oneshot::Sender<Result<Appended, Error>>, Appended)>,
+}
+
+/// Handle of the flusher.
+#[derive(Debug, Clone)]
+pub(super) struct Flusher {
+    batches: mpsc::Sender<Waiting>,
+}
+
+impl Flusher {
+    pub(super) fn start(database: Database, tasks: &Tasks) -> (Self, watch::Receiver<i64>) {
+        let (batches, inbox) = mpsc::channel(QUEUE);
+        let (durable, seen) = watch::channel(0);
+        tasks.spawn("log flusher", run(database, inbox, durable));
+        (Self { batches }, seen)
+    }
+
+    /// Hands a committed batch over.
+    pub(super) async fn flush(&self, batch: Waiting) {
+        // the flusher lives as long as the writer: it ends only when this sender is gone
+        self.batches.send(batch).await.ok();
+    }
+}
+
+async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, durable: watch::Sender<i64>) {
+    let mut client: Option<Client> = None;
+    let mut gathered = Vec::new();
+    while inbox.recv_many(&mut gathered, QUEUE).await > 0 {
+        let flushed = flush_all(&database, &mut client, &gathered).await;
+        for (batch, flushed) in gathered.drain(..).zip(flushed) {
+            if flushed.is_ok() {
+                durable.send_modify(|position| *position = batch.last_position.max(*position));
+            }
+            for (reply, appended) in batch.replies {
+                let answer = match &flushed {
+                    Ok(()) => Ok(appended),
+                    Err(reason) => Err(Error::Unavailable(reason.clone())),
+                };
+                // a caller that went away needs no answer
+                reply.send(answer).ok();
+            }
+        }
+    }
+}
+
+/// Flushes the gathered batches; a connection that died may mean a server that lost them, so then each is looked up.
+async fn flush_all(
+    database: &Database,
+    client: &mut Option<Client>,
+    gathered: &[Waiting],
+) -> Vec<Result<(), String>> {
+    if let Some(connected) = client.as_ref()
+        && connected.batch_execute(BARRIER).await.is_ok()
+    {
+        return gathered.iter().map(|_| Ok(())).collect();
+    }
+    *client = None;
+    let connected = match connect(database).await {
+        Ok(connected) => connected,
+        Err(error) => return gathered.iter().map(|_| Err(error.to_string())).collect(),
+    };
+    let mut outcomes = Vec::with_capacity(gathered.len());
+    for batch in gathered {
+        let found = connected
+            .query_opt(FIND, &[&batch.first_position, &batch.chain.as_slice()])
+            .await;
+        outcomes.push(match found {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err("the database lost the batch before it was durable".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+    }
+    *client = Some(connected);
+    outcomes
+}
+
+async fn connect(database: &Database) -> Result<Client, Error> {
+    let connected = database.dedicated().await?;
+    connected
+        .batch_execute("SET synchronous_commit = on")
+        .await?;
+    connected.batch_execute(BARRIER).await?;
+    Ok(connected)
+}

@@ -1,0 +1,22 @@
+//! The event log: the only writer of its tables, and everything that reads it in order.
+//!
+//! Appends of the whole process go through one writer task, which commits what has gathered as one batch
+//! (`append`, `writer`); a second connection makes batches durable before anybody hears of them (`flush`).
+//! **Invariant:** positions are dense, in commit order, and visible in that order, so that `position > last` never
+//! skips an event.
+pub mod append;
+pub mod chain;
+mod flush;
+mod heads;
+pub mod read;
+pub(crate) mod segment;
+mod session;
+pub mod subscribe;
+mod window;
+mod writer;
+
+pub use append::{Append, Appended, Expected, Log, NewEvent};
+pub use subscribe::Subscription;
+
+/// Key of the transaction advisory lock under which positions are taken.
+pub const LOG_LOCK: i64 = 0x5354_5241_0002;

@@ -1,0 +1,71 @@
+//! Reading the log in order, and moments in time as positions.
+use chrono::{DateTime, Utc};
+use stratalog_projections::rebuild;
+use stratalog_schema::{Recorded, StreamId};
+use tokio_postgres::Client;
+
+use super::chain::Hash;
+use crate::error::Error;
+
+const AT_TIME: &str = "\
+SELECT first_position + n - 1 FROM es.spine WHERE recorded_at <= $1 \
+ORDER BY recorded_at DESC, first_position DESC LIMIT 1";
+
+const CHAIN_AT: &str = "\
+SELECT chain FROM es.spine WHERE first_position <= $1 ORDER BY first_position DESC LIMIT 1";
+
+const VERSION: &str = "\
+SELECT l.version FROM es.stream s JOIN es.log l ON l.stream_no = s.stream_no \
+WHERE s.category = $1 AND s.key = $2 ORDER BY l.version DESC LIMIT 1";
+
+/// Model events after a position, at most `limit`, up to `upto`.
+///
+/// # Errors
+/// Database errors, or events of a newer version.
+pub async fn page(
+    client: &Client,
+    after: i64,
+    upto: i64,
+    limit: i64,
+) -> Result<Vec<Recorded>, Error> {
+    Ok(rebuild::read_page(client, after, upto, limit).await?)
+}
+
+/// The last position committed at or before a moment; 0 before the first.
+///
+/// # Errors
+/// Database errors.
+pub async fn position_at(client: &Client, at: DateTime<Utc>) -> Result<i64, Error> {
+    let row = client.query_opt(AT_TIME, &[&at]).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
+/// The log's head.
+///
+/// # Errors
+/// Database errors.
+pub async fn head(client: &Client) -> Result<i64, Error> {
+    Ok(rebuild::head(client).await?)
+}
+
+/// Chain value of the batch that holds a position; `None` for an empty log.
+///
+/// # Errors
+/// Database errors.
+pub async fn chain_at(client: &Client, position: i64) -> Result<Option<Hash>, Error> {
+    let row = client.query_opt(CHAIN_AT, &[&position]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let chain: Vec<u8> = row.try_get(0)?;
+    Ok(chain.try_into().ok())
+}
+
+/// A stream's latest version; 0 when it has no events.
+///
+/// # Errors
+/// Database errors.
+pub async fn stream_version(client: &Client, stream: &StreamId) -> Result<i64, Error> {
+    let row = client
+        .query_opt(VERSION, &[&stream.category.number(), &stream.key])
+        .await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+}

@@ -1,0 +1,181 @@
+//! The unit of work: load → decide → append with inline projections → commit. Everything that changes the model goes
+//! through here, and every answer is read here, now or as of a position.
+use std::sync::Arc;
+
+use stratalog_projections::{At, Reader, rebuild, tables};
+use stratalog_schema::{Meta, StreamId, events::TelemetryRecord, migrate::migrate};
+use uuid::Uuid;
+
+use crate::{
+    db::{Database, Pooled},
+    error::Error,
+    log::{
+        Append, Appended, Expected, LOG_LOCK, Log, NewEvent, Subscription, append::Observer, read,
+    },
+    tasks::Tasks,
+};
+
+/// How often a command is decided anew when others were faster.
+const ATTEMPTS: u32 = 10;
+
+/// A reader over a pooled connection.
+pub type View = Reader<Pooled>;
+
+/// What a command decided.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Events to append, in order.
+    pub events: Vec<NewEvent>,
+    /// Versions the decision rests on.
+    pub expected: Vec<(StreamId, Expected)>,
+    /// Execution logs and events that belong to it.
+    pub telemetry: Vec<TelemetryRecord>,
+}
+
+impl Decision {
+    /// Nothing is to be done.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Adds an event.
+    pub fn event(
+        &mut self,
+        stream: StreamId,
+        event: impl Into<stratalog_schema::Event>,
+    ) -> &mut Self {
+        self.events.push(NewEvent::new(stream, event));
+        self
+    }
+
+    /// Rests the decision on a stream's version in `view`: if anybody changes it first, the command is decided anew.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn rests_on(&mut self, view: &View, stream: StreamId) -> Result<&mut Self, Error> {
+        let version = read::stream_version(view.client(), &stream).await?;
+        self.expected.push((stream, Expected::Version(version)));
+        Ok(self)
+    }
+}
+
+/// The store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    log: Log,
+}
+
+impl Store {
+    /// Migrates, rebuilds views of another version, and starts the log's writer.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down, `Internal` when migration or rebuild fail.
+    pub async fn open(
+        database: Database,
+        observers: Vec<Arc<dyn Observer>>,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
+        prepare(&database).await?;
+        let log = Log::start(database.clone(), observers, tasks);
+        Ok(Self { database, log })
+    }
+
+    /// The database, for those with connections of their own.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Starts reading.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down.
+    pub async fn read(&self, at: At) -> Result<View, Error> {
+        let connection = Pooled(self.database.reader().await?);
+        Ok(Reader::begin(connection, at).await?)
+    }
+
+    /// Appends what needs no decision.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn append(&self, append: Append) -> Result<Appended, Error> {
+        self.log.append(append).await
+    }
+
+    /// Decides on the current state and appends the outcome; decides anew when another command came first.
+    ///
+    /// `decide` may run several times: it must do nothing but read and compute. What it returns beside the decision is
+    /// handed back with the position.
+    ///
+    /// # Errors
+    /// What `decide` refuses; `Conflict` when others kept coming first; database errors.
+    pub async fn command<T>(
+        &self,
+        meta: &Meta,
+        command_id: Option<Uuid>,
+        decide: impl AsyncFn(&View) -> Result<(Decision, T), Error>,
+    ) -> Result<(Appended, T), Error> {
+        let mut attempt = 0;
+        loop {
+            let view = self.read(At::Now).await?;
+            let (decision, outcome) = decide(&view).await?;
+            let head = view.head();
+            drop(view.finish().await?);
+            if decision.events.is_empty() && decision.telemetry.is_empty() {
+                let appended = Appended {
+                    first_position: head + 1,
+                    last_position: head,
+                    repeated: false,
+                };
+                return Ok((appended, outcome));
+            }
+            let append = Append {
+                meta: meta.clone(),
+                events: decision.events,
+                expected: decision.expected,
+                telemetry: decision.telemetry,
+                command_id,
+            };
+            attempt += 1;
+            match self.log.append(append).await {
+                Ok(appended) => return Ok((appended, outcome)),
+                Err(Error::Conflict { .. }) if attempt < ATTEMPTS => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Follows the log after a position.
+    pub fn subscribe(&self, after: i64) -> Subscription {
+        Subscription::after(self.database.clone(), &self.log, after)
+    }
+}
+
+/// Brings tables and views to this version. Only one process at a time does it.
+///
+/// # Errors
+/// Database errors, failed migrations, events that do not fold.
+pub async fn prepare(database: &Database) -> Result<(), Error> {
+    let mut client = database.dedicated().await?;
+    migrate(&mut client).await.map_err(Error::internal)?;
+    let transaction = client.transaction().await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOG_LOCK])
+        .await?;
+    let outdated = tables::outdated(&transaction).await?;
+    if !outdated.is_empty() {
+        let names: Vec<&str> = outdated.iter().map(|view| view.name()).collect();
+        tracing::info!(views = names.join(" "), "rebuilding views from the log");
+        let head = rebuild::head(&transaction).await?;
+        rebuild::build_beside(&transaction, head, &|_| {}).await?;
+        rebuild::swap(&transaction, head).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
