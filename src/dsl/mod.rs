@@ -10,8 +10,47 @@
 pub mod constraints;
 pub mod diagnostics;
 pub mod functions;
+pub mod imports;
+pub mod parser;
 pub mod plan;
 pub mod planner;
+pub mod types;
+pub(crate) mod yaml;
 
 pub use diagnostics::{Category, Diagnostic, DslError, Exception, Location, Path};
+pub use imports::{Directory, Fetched, ImportRequest, ResolveError, Resolver, Source};
 pub use plan::Plan;
+pub use yaml::Limits;
+
+/// How a blueprint is parsed.
+#[derive(Debug, Clone, Copy)]
+pub struct ParseOptions {
+    /// Refuse features that the stated version of the language does not have.
+    pub validate_version: bool,
+    /// Check every intrinsic function.
+    pub validate_functions: bool,
+    /// Check the defaults of inputs against their constraints.
+    pub validate_defaults: bool,
+    pub limits: Limits,
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        Self {
+            validate_version: true,
+            validate_functions: true,
+            validate_defaults: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Parses a blueprint with everything it imports.
+pub fn parse(
+    source: &Source,
+    resolver: &dyn Resolver,
+    options: &ParseOptions,
+) -> Result<Plan, DslError> {
+    let document = imports::read(source, resolver, options)?;
+    parser::compile(&document, resolver, options)
+}

@@ -1,0 +1,132 @@
+//! From one merged document to a plan: the shape is checked, then types, nodes, groups and workflows are read in
+//! turn. All that is wrong with one stage is reported together; the next stage starts only when it is clean.
+mod context;
+mod data_types;
+mod derive;
+mod groups;
+mod inputs;
+mod interfaces;
+mod nodes;
+mod operations;
+mod outputs;
+mod plugins;
+mod properties;
+mod relationships;
+mod scalable;
+mod scaling;
+mod schema;
+mod sections;
+mod settings;
+mod types;
+mod values;
+mod version;
+mod workflows;
+
+use serde_json::{Value, json};
+
+use self::context::Context;
+pub(crate) use self::values::is_primitive_type;
+pub use self::values::{DataTypes, Misfit, fit};
+pub(crate) use self::version::{Version, version_of_main};
+use super::ParseOptions;
+use super::diagnostics::{DslError, Path};
+use super::imports::{Document, Resolver};
+use super::plan::Plan;
+
+/// Makes a plan of a document. Functions and defaults of inputs are not checked yet.
+pub(crate) fn compile(
+    document: &Document,
+    resolver: &dyn Resolver,
+    options: &ParseOptions,
+) -> Result<Plan, DslError> {
+    check_shape(document, options)?;
+    let context = Context::new(document, resolver, options);
+    let plugins = plugins::read(&context);
+    let data_types = context.take(data_types::read(&context)).unwrap_or_default();
+    context.settle()?;
+    let node_types = context.take(types::read(&context, types::NODE_TYPES, &data_types));
+    let relationships = context.take(types::read(&context, types::RELATIONSHIPS, &data_types));
+    let inputs = inputs::read(&context, &data_types);
+    context.settle()?;
+    let node_types = node_types.unwrap_or_default();
+    let relationships = relationships.unwrap_or_default();
+    let finder = operations::Finder {
+        context: &context,
+        plugins: &plugins,
+    };
+    check_relationship_operations(&context, &finder, &relationships);
+    let reader = nodes::Reader {
+        context: &context,
+        finder: &finder,
+        node_types: &node_types,
+        relationships: &relationships,
+        data_types: &data_types,
+    };
+    let nodes = reader.read();
+    let policies = groups::read(&context, &data_types);
+    let workflows = workflows::read(&context, &finder, &data_types);
+    let labels = outputs::labels(&context, "labels", true);
+    let blueprint_labels = outputs::labels(&context, "blueprint_labels", false);
+    let settings = context.take(settings::read(&context)).unwrap_or_default();
+    context.settle()?;
+    let scaling_groups = scaling::read(&context, &policies.groups, &policies.policies, &nodes)?;
+    let (nodes, installs) = nodes::finish(&context, nodes, &plugins)?;
+    let plan = json!({
+        "description": context.value("description"),
+        "metadata": context.value("metadata"),
+        "nodes": nodes,
+        "relationships": types::relationships_to_json(&relationships),
+        "workflows": workflows.workflows,
+        "policy_types": policies.policy_types,
+        "policy_triggers": policies.policy_triggers,
+        "policies": policies.policies,
+        "groups": policies.groups,
+        "scaling_groups": scaling_groups,
+        "inputs": inputs,
+        "outputs": outputs::read(&context, "outputs"),
+        "deployment_plugins_to_install": installs.deployment,
+        "workflow_plugins_to_install": workflows.plugins_to_install,
+        "host_agent_plugins_to_install": installs.host_agent,
+        "version": {
+            "raw": document.version.name(),
+            "definitions_name": "cloudify_dsl",
+            "definitions_version": [1, document.version.minor()],
+        },
+        "capabilities": outputs::read(&context, "capabilities"),
+        "imported_blueprints": document.imported_blueprints,
+        "namespaces_mapping": document.namespaces,
+        "data_types": data_types,
+        "labels": labels,
+        "blueprint_labels": blueprint_labels,
+        "resource_tags": context.section("resource_tags"),
+        "deployment_settings": settings,
+    });
+    match plan {
+        Value::Object(sections) => Ok(Plan::new(sections)),
+        _ => unreachable!("an object was written above"),
+    }
+}
+
+fn check_shape(document: &Document, options: &ParseOptions) -> Result<(), DslError> {
+    let mut checker = schema::Checker {
+        version: document.version,
+        check_versions: options.validate_version,
+        diagnostics: Vec::new(),
+    };
+    checker.check(&document.root, sections::BLUEPRINT, &Path::default());
+    DslError::from_all(checker.diagnostics).map_or(Ok(()), Err)
+}
+
+/// The operations of relationship types must be runnable even where no node uses them.
+fn check_relationship_operations(
+    context: &Context<'_>,
+    finder: &operations::Finder<'_>,
+    relationships: &types::Types,
+) {
+    for (name, relationship) in relationships {
+        for (position, key) in types::RELATIONSHIPS.interfaces.iter().enumerate() {
+            let path = Path::from([types::RELATIONSHIPS.section, name, key]);
+            context.take(finder.resolve_all(relationship.interfaces(position), 19, &path));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Property schemas: of node types, relationships, data types, policies, and the inputs of operations.
+
+use serde_json::{Map, Value};
+
+use super::Version;
+use super::context::{Context, map, text};
+use super::values::{DataTypes, Misfit, PRIMITIVES, fit_default, is_primitive_type, overlay};
+use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
+
+/// A schema and the defaults as they were written, before data types filled them in.
+pub(super) type Schema = Map<String, Value>;
+
+/// Reads a map of property schemas.
+pub(super) fn read(
+    context: &Context<'_>,
+    written: &Map<String, Value>,
+    types: &DataTypes,
+    path: &Path,
+) -> Result<Schema, Diagnostic> {
+    let mut schema = Map::new();
+    for (name, property) in written {
+        let below = path.then(name.as_str());
+        let Some(fields) = property.as_object() else {
+            let message = format!("the property '{name}' has no schema");
+            return Err(context
+                .diagnostic(Exception::ElementMatch, None, message, below)
+                .expected("a map; {} for a property without a type"));
+        };
+        schema.insert(
+            name.clone(),
+            Value::Object(one(context, fields, types, &below)?),
+        );
+    }
+    Ok(schema)
+}
+
+/// Reads one schema: its type must be known and its default must fit.
+pub(super) fn one(
+    context: &Context<'_>,
+    fields: &Map<String, Value>,
+    types: &DataTypes,
+    path: &Path,
+) -> Result<Map<String, Value>, Diagnostic> {
+    let mut result = fields.clone();
+    let Some(declared) = text(fields, "type") else {
+        return Ok(result);
+    };
+    check_type(context, declared, types, &path.then("type"))?;
+    let default = fields.get("default").filter(|default| !default.is_null());
+    let is_data = types.contains_key(declared);
+    let empty = Value::Object(Map::new());
+    let value = match (default, is_data) {
+        (Some(default), _) => default,
+        (None, true) => &empty,
+        (None, false) => return Ok(result),
+    };
+    let below = path.then("default");
+    let fitted = fit_default(value, Some(declared), types)
+        .map_err(|misfit| misfit_at(context, misfit, &below))?;
+    if is_data {
+        result.insert("default".to_owned(), fitted);
+    }
+    Ok(result)
+}
+
+/// The name of a type must be one of a primitive (of this version) or of a data type.
+pub(super) fn check_type(
+    context: &Context<'_>,
+    declared: &str,
+    types: &DataTypes,
+    path: &Path,
+) -> Result<(), Diagnostic> {
+    if is_primitive_type(declared) {
+        let since = type_since(declared);
+        if context.supports(since) {
+            return Ok(());
+        }
+        let message = format!("the type '{declared}' needs {}", since.name());
+        return Err(context.logic(102, message, path.clone()));
+    }
+    if types.contains_key(declared) {
+        return Ok(());
+    }
+    let message = format!("there is no type '{declared}'");
+    let known = PRIMITIVES
+        .into_iter()
+        .chain(types.keys().map(String::as_str));
+    Err(context
+        .logic(103, message, path.clone())
+        .expected("a primitive type or the name of a data type")
+        .did_you_mean(declared, known))
+}
+
+fn type_since(declared: &str) -> Version {
+    match declared {
+        "blueprint_id" | "deployment_id" | "capability_value" | "scaling_group" | "node_id"
+        | "node_type" | "node_instance" | "secret_key" => Version::V1_4,
+        "operation_name" => Version::V1_5,
+        _ => Version::V1_0,
+    }
+}
+
+/// A type's schema over its parent's: own properties first, then the parent's that it does not redefine.
+///
+/// `written` holds the type's own properties before defaults were filled in: redefining a property with the same
+/// data type lays only what was written over the parent's default.
+pub(super) fn inherit(
+    own: Schema,
+    written: &Map<String, Value>,
+    parent: &Schema,
+    types: &DataTypes,
+) -> Schema {
+    let mut result = own;
+    for (name, inherited) in parent {
+        let Some(property) = result.get_mut(name).and_then(Value::as_object_mut) else {
+            result.insert(name.clone(), inherited.clone());
+            continue;
+        };
+        let inherited = map(Some(inherited));
+        let declared = text(property, "type").map(str::to_owned);
+        let Some(declared) = declared.filter(|declared| {
+            types.contains_key(declared) && text(inherited, "type") == Some(declared)
+        }) else {
+            continue;
+        };
+        let lower = inherited
+            .get("default")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Map::new()));
+        let upper = map(written.get(name))
+            .get("default")
+            .filter(|value| !value.is_null());
+        let default = upper.map_or_else(
+            || lower.clone(),
+            |upper| overlay(&lower, upper, &declared, types),
+        );
+        property.insert("default".to_owned(), default);
+    }
+    result
+}
+
+/// A misfit below some place of the document, as a diagnostic.
+pub(super) fn misfit_at(context: &Context<'_>, misfit: Misfit, path: &Path) -> Diagnostic {
+    let mut full = path.clone();
+    full.0.extend(misfit.path.0);
+    let mut diagnostic = context.logic(misfit.err_code, misfit.message, full);
+    diagnostic.expected = misfit.expected;
+    diagnostic.suggestion = misfit.suggestion;
+    diagnostic
+}

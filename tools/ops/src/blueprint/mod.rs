@@ -1,0 +1,62 @@
+//! `stratalog blueprint`: checking and planning blueprints without a manager.
+mod cases;
+mod check;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use stratalog::dsl::{Directory, Source};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say everything that is wrong with blueprints. Fails when something is.
+    Check {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Run a folder of conformance cases.
+    #[command(hide = true)]
+    Cases {
+        #[arg(long)]
+        cases: PathBuf,
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}
+
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check { files, output } => check::run(&files, output),
+        Command::Cases { cases, out } => cases::run(&cases, &out),
+    }
+}
+
+/// A blueprint file, and the resolver over the folder it is in.
+fn open(file: &Path) -> anyhow::Result<(Source, Directory)> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let directory = Directory::new(folder.unwrap_or(Path::new(".")));
+    let location = file
+        .file_name()
+        .map(|name| Arc::from(name.to_string_lossy()));
+    let source = Source {
+        name: file.to_string_lossy().into(),
+        text: text.into(),
+        location,
+    };
+    Ok((source, directory))
+}
