@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{dev_services, oracle, test, up};
+use crate::{bench, ci, dev_services, layers, oracle, test, tidy, up};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Development commands of Stratalog")]
@@ -30,6 +30,18 @@ enum Command {
     Test(TestArgs),
     /// A private PostgreSQL and RabbitMQ for single tests: start, stop, or print how to reach them
     Services(ServicesArgs),
+    /// Every check of the house, as continuous integration runs it
+    Ci,
+    /// Check the habits of the house: file heads and lengths, nothing unfinished
+    Tidy,
+    /// Check that no module uses one that stands above it
+    Layers,
+    /// Run the benchmarks against a PostgreSQL that writes durably, and a RabbitMQ
+    Bench {
+        /// Passed on to `cargo bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Answer a folder of blueprint cases with the release build
     Dsl(DslArgs),
 }
@@ -67,6 +79,9 @@ pub(crate) struct TestArgs {
     /// Then compare with what the reference answered, where its recorded cases are at hand
     #[arg(long)]
     pub(crate) oracle: bool,
+    /// Then run each benchmark once, to see that it works
+    #[arg(long)]
+    pub(crate) benches: bool,
     /// Where the services keep their files [default: .stratalog/test]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -116,6 +131,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Up(args) => return up::up(&args),
         Command::Down { data } => up::down(data)?,
         Command::Test(args) => return test::run(&args),
+        Command::Ci => return ci::run(),
+        Command::Tidy => tidy::run()?,
+        Command::Layers => layers::run()?,
+        Command::Bench { arguments } => return bench::run(&arguments),
         Command::Dsl(args) => oracle::answer(&args.cases, &args.out)?,
         Command::Services(args) => dev_services::run(args)?,
     }

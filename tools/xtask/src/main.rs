@@ -7,9 +7,12 @@
 )]
 
 mod account;
+mod bench;
+mod ci;
 mod cli;
 mod demo;
 mod dev_services;
+mod layers;
 mod oracle;
 mod packages;
 mod process;
@@ -17,6 +20,7 @@ mod rest;
 mod services;
 mod signals;
 mod test;
+mod tidy;
 mod up;
 mod venv;
 mod workspace;

@@ -23,8 +23,17 @@ const WITHOUT_DURABILITY: Options = Options {
 
 /// Runs the tests. The services are stopped again, unless they ran before.
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
+    let passed = run_all(args, &Interrupt::install()?)?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// As above, for a caller that has the signals; says whether all went well.
+pub(crate) fn run_all(args: &TestArgs, interrupt: &Interrupt) -> Result<bool> {
     let data = DataDir::new(args.data.clone(), DEFAULT_DIR)?;
-    let interrupt = Interrupt::install()?;
     packages::ensure(&[
         packages::POSTGRESQL,
         packages::RABBITMQ,
@@ -38,7 +47,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
         services::stop(&data)?;
         services::wipe(&data)?;
     }
-    let result = tests(&data, &runner, args, &interrupt);
+    let result = tests(&data, &runner, args, interrupt);
     if !shared {
         services::stop(&data)?;
     }
@@ -50,11 +59,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
             data.log().display()
         );
     }
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(passed)
 }
 
 fn tests(data: &DataDir, runner: &Runner, args: &TestArgs, interrupt: &Interrupt) -> Result<bool> {
@@ -69,21 +74,24 @@ fn tests(data: &DataDir, runner: &Runner, args: &TestArgs, interrupt: &Interrupt
     });
     let environment = dev_services::environment(data, &services?);
     built?;
-    if interrupt.asked()
-        || !interrupt.run(
-            runner
-                .command(&[], &args.arguments)
-                .envs(environment.clone()),
-        )?
-    {
+    let run = |command: &mut Command| {
+        // New snapshots are for somebody to look at, not for a test run to write.
+        command.envs(environment.clone()).env("INSTA_UPDATE", "no");
+        interrupt.run(command)
+    };
+    if interrupt.asked() || !run(&mut runner.command(&[], &args.arguments))? {
         return Ok(false);
     }
-    if runner.skips_doc_tests() && args.arguments.is_empty() {
+    if runner.skips_doc_tests() && !chosen(&args.arguments) {
         let mut doc_tests = workspace::cargo();
-        doc_tests
-            .args(["test", "--quiet", "--workspace", "--doc"])
-            .envs(environment);
-        if !interrupt.run(&mut doc_tests)? {
+        if !run(doc_tests.args(["test", "--quiet", "--workspace", "--doc"]))? {
+            return Ok(false);
+        }
+    }
+    if args.benches && workspace::root().join("benches").is_dir() {
+        let mut benches = workspace::cargo();
+        // As a test, each runs once and in the profile that is compiled already.
+        if !run(benches.args(["test", "--quiet", "--package", "stratalog", "--bench", "*"]))? {
             return Ok(false);
         }
     }
@@ -92,6 +100,11 @@ fn tests(data: &DataDir, runner: &Runner, args: &TestArgs, interrupt: &Interrupt
     } else {
         Ok(true)
     }
+}
+
+/// Whether only some tests are wanted: anything but the choice of a profile chooses tests.
+fn chosen(arguments: &[OsString]) -> bool {
+    !(arguments.is_empty() || arguments.first().is_some_and(|first| first == "--profile"))
 }
 
 /// What runs the tests.
