@@ -11,3 +11,6 @@ pub mod files;
 pub mod log;
 
 pub mod store;
+
+pub mod listener;
+pub mod tls;
