@@ -12,5 +12,7 @@ pub mod log;
 
 pub mod store;
 
+pub mod snapshot;
+
 pub mod listener;
 pub mod tls;

@@ -159,6 +159,12 @@ pub fn walk<R: Read + Seek>(
     })
 }
 
+/// The number of members that a zip declares, before anything of it is read into memory.
+pub(crate) fn count_zip_entries<R: Read + Seek>(source: &mut R) -> Result<u64> {
+    let size_bytes = source.seek(SeekFrom::End(0))?;
+    zip::count_entries(source, size_bytes)
+}
+
 /// Unpacks into a directory that must be empty or missing; it is left half filled on failure.
 pub async fn unpack_to_directory(
     mut archive: File,

@@ -68,7 +68,7 @@ pub(super) fn walk<R: Read + Seek>(
 }
 
 /// The number of members that the end record declares.
-fn count_entries<R: Read + Seek>(source: &mut R, size_bytes: u64) -> Result<u64> {
+pub(super) fn count_entries<R: Read + Seek>(source: &mut R, size_bytes: u64) -> Result<u64> {
     let tail_bytes = size_bytes.min((END_BYTES + COMMENT_BYTES_MAX) as u64);
     let tail_start = size_bytes - tail_bytes;
     source.seek(SeekFrom::Start(tail_start))?;
