@@ -1,4 +1,4 @@
-//! Archives from strangers: zip, tar, tar.gz, tar.bz2, told apart by content, unpacked under limits.
+//! Archives from strangers: zip, tar, tar.gz, tar.bz2, told apart by content, unpacked in limits.
 //!
 //! A member is either a plain file with a harmless path, or a directory; anything else refuses the
 //! whole archive. Nothing is taken from an archive's word: sizes are counted while reading.

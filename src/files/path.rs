@@ -98,7 +98,7 @@ impl ResourcePath {
         Ok(Self(text.into()))
     }
 
-    /// From the raw part of an URL below `/resources/`. Escapes are decoded exactly once, segment by
+    /// From the raw part of an URL below `/resources/`. Escapes are decoded once, segment by
     /// segment, so an escaped slash cannot make a new segment. Repeated slashes count as one, as in
     /// the reference's proxy; what is checked and what is served is the same canonical path.
     pub fn from_url(raw: &str) -> Result<Requested, PathError> {

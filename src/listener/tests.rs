@@ -129,7 +129,8 @@ async fn tells_who_is_asking_and_maps_head() {
     assert_eq!(get.headers()["is-head"], "false");
     assert_eq!(get.text().await.unwrap().len(), 1000);
     // The connection is still in step after a HEAD.
-    let raw = "HEAD /head HTTP/1.1\r\nhost: x\r\n\r\nGET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let raw = "HEAD /head HTTP/1.1\r\nhost: x\r\n\r\n\
+        GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let reply = server.raw(raw.as_bytes()).await;
     assert!(!reply.contains("xxxx"), "{reply}");
     assert!(reply.ends_with("127.0.0.1 false"), "{reply}");
