@@ -314,6 +314,27 @@ pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
     Ok(parts.join(", "))
 }
 
+/// Keys and fields as texts.
+pub(crate) fn pick(
+    query: &ListQuery,
+    fields: &[&str],
+    position: Option<i64>,
+) -> Result<Sql, Error> {
+    let mut sql = Sql::default();
+    let mut names = vec!["v.key".to_owned()];
+    for field in fields {
+        names.push(text_of(query.view, field)?);
+    }
+    let conditions = conditions(&mut sql, query, position)?;
+    let order = order(query)?;
+    sql.text = format!(
+        "SELECT {} FROM view.{} v WHERE {conditions} ORDER BY {order}",
+        names.join(", "),
+        query.view.name()
+    );
+    Ok(sql)
+}
+
 /// A grouped count.
 pub(crate) fn group(
     query: &ListQuery,

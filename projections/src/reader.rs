@@ -189,6 +189,25 @@ impl<C: Connection> Reader<C> {
             .collect()
     }
 
+    /// Keys and some fields, as texts, of all rows a query admits: for joins that need no documents.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn pick(
+        &self,
+        query: &ListQuery,
+        fields: &[&str],
+    ) -> Result<Vec<(String, Vec<Option<String>>)>, Error> {
+        let sql = query::pick(query, fields, self.at)?;
+        let rows = self.query(&sql).await?;
+        rows.iter()
+            .map(|row| {
+                let values = (1..=fields.len()).map(|i| row.try_get(i));
+                Ok((row.try_get(0)?, values.collect::<Result<_, _>>()?))
+            })
+            .collect()
+    }
+
     /// How many rows a query admits, pages aside.
     ///
     /// # Errors

@@ -1,4 +1,7 @@
-//! Deployments. Counts of operations, drifted and unavailable instances are joined on reading.
+//! Deployments. What changes with their instances and executions (counts of operations, of drifted and of unavailable
+//! instances) is not in the stored document: readers append it.
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use stratalog_schema::{
     Event,
@@ -16,7 +19,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "deployments",
-    version: 1,
+    version: 2,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("updated_at", Kind::Int),
@@ -67,8 +70,8 @@ static FIELDS: [Field; 50] = {
         Field::doc("drifted_instances", Kind::Json),
         Field::doc("unavailable_instances", Kind::Json),
         Field::doc("latest_execution", Kind::Text),
-        Field::doc("latest_execution_finished_operations", Kind::Int),
-        Field::doc("latest_execution_total_operations", Kind::Int),
+        Field::doc("latest_execution_finished_operations", Kind::Json),
+        Field::doc("latest_execution_total_operations", Kind::Json),
         Field::doc("latest_execution_workflow_id", Kind::Text),
         Field::doc("create_execution", Kind::Text),
         Field::col("blueprint_id", Kind::Text, "blueprint_id"),
@@ -130,8 +133,12 @@ owned_doc! {
         pub updated_at: Option<String>,
         /// Always null.
         pub workflows_p: Null,
-        /// Name to specification; lists of them are composed on reading.
+        /// Name to specification; stored beside the document.
+        #[serde(skip)]
         pub workflows: Option<Json>,
+        /// What everything but a single read shows: one empty workflow where there are any.
+        #[serde(rename = "workflows")]
+        pub workflows_summary: Option<[WorkflowSummary; 1]>,
         /// Whether functions are evaluated at run time only.
         pub runtime_only_evaluation: bool,
         /// `active` or `inactive`.
@@ -150,16 +157,8 @@ owned_doc! {
         pub display_name: String,
         /// Tags for resources it creates.
         pub resource_tags: Option<Json>,
-        /// Joined on reading.
-        pub drifted_instances: i64,
-        /// Joined on reading.
-        pub unavailable_instances: i64,
         /// Its latest execution.
         pub latest_execution: Option<String>,
-        /// Joined on reading while it runs.
-        pub latest_execution_finished_operations: i64,
-        /// Joined on reading while it runs.
-        pub latest_execution_total_operations: i64,
         /// Workflow of its latest execution.
         pub latest_execution_workflow_id: Option<String>,
         /// The execution that created it.
@@ -182,6 +181,18 @@ owned_doc! {
     }
 }
 
+/// A workflow of which nothing is said.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct WorkflowSummary {
+    name: Null,
+    plugin: Null,
+    operation: Null,
+    parameters: Null,
+    is_cascading: Null,
+    is_available: Null,
+    availability_rules: Null,
+}
+
 /// What of a deployment is not served as it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Own {
@@ -189,6 +200,13 @@ pub struct Own {
     pub created_at_ms: i64,
     /// Latest change; milliseconds since the epoch.
     pub updated_at_ms: i64,
+}
+
+/// What is stored beside the document.
+#[derive(Serialize, Deserialize)]
+struct Hidden<'a> {
+    own: Cow<'a, Own>,
+    workflows: Cow<'a, Option<Json>>,
 }
 
 impl Resource for Deployment {
@@ -217,11 +235,17 @@ impl Resource for Deployment {
     }
 
     fn hidden(&self) -> Result<Option<String>, serde_json::Error> {
-        serde_json::to_string(&self.own).map(Some)
+        serde_json::to_string(&Hidden {
+            own: Cow::Borrowed(&self.own),
+            workflows: Cow::Borrowed(&self.workflows),
+        })
+        .map(Some)
     }
 
     fn restore_hidden(&mut self, hidden: &str) -> Result<(), serde_json::Error> {
-        self.own = serde_json::from_str(hidden)?;
+        let hidden: Hidden<'_> = serde_json::from_str(hidden)?;
+        self.own = hidden.own.into_owned();
+        self.workflows = hidden.workflows.into_owned();
         Ok(())
     }
 }
@@ -277,6 +301,7 @@ fn created(e: &DeploymentCreated) -> Deployment {
         updated_at: Some(wire(e.created_at_ms)),
         workflows_p: (),
         workflows: None,
+        workflows_summary: None,
         runtime_only_evaluation: e.runtime_only_evaluation,
         installation_status: "inactive".to_owned(),
         deployment_status: e.deployment_status.clone(),
@@ -286,11 +311,7 @@ fn created(e: &DeploymentCreated) -> Deployment {
         sub_environments_count: 0,
         display_name: e.display_name.clone(),
         resource_tags: None,
-        drifted_instances: 0,
-        unavailable_instances: 0,
         latest_execution: None,
-        latest_execution_finished_operations: 0,
-        latest_execution_total_operations: 0,
         latest_execution_workflow_id: None,
         create_execution: e.create_execution.clone(),
         blueprint_id: e.blueprint_id.clone(),
@@ -338,10 +359,6 @@ fn change(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Erro
         deployment
             .latest_execution_workflow_id
             .clone_from(&e.latest_execution_workflow_id);
-        deployment.latest_execution_total_operations =
-            e.latest_execution_total_operations.unwrap_or(0);
-        deployment.latest_execution_finished_operations =
-            e.latest_execution_finished_operations.unwrap_or(0);
     }
     text(&mut deployment.display_name, &e.display_name);
     text(&mut deployment.blueprint_id, &e.blueprint_id);
@@ -400,5 +417,9 @@ fn documents(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), E
             *field = json(change)?;
         }
     }
+    deployment.workflows_summary = deployment
+        .workflows
+        .as_ref()
+        .map(|_| [WorkflowSummary::default()]);
     Ok(())
 }

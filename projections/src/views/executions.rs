@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "executions",
-    version: 1,
+    version: 2,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("started_at", Kind::Int),
@@ -29,6 +29,8 @@ pub(crate) static DEF: Def = Def {
         Column::plain("blueprint_id", Kind::Text),
         Column::plain("is_system_workflow", Kind::Bool),
         Column::linked("token_sha256"),
+        Column::plain("total_operations", Kind::Int),
+        Column::plain("finished_operations", Kind::Int),
     ],
     fields: &FIELDS,
 };
@@ -49,8 +51,8 @@ static FIELDS: [Field; 25] = {
         Field::col("scheduled_for", Kind::Int, "scheduled_for"),
         Field::doc("is_dry_run", Kind::Bool),
         Field::doc("resume", Kind::Bool),
-        Field::doc("total_operations", Kind::Int),
-        Field::doc("finished_operations", Kind::Int),
+        Field::col("total_operations", Kind::Int, "total_operations"),
+        Field::col("finished_operations", Kind::Int, "finished_operations"),
         Field::doc("allow_custom_parameters", Kind::Bool),
         Field::col("blueprint_id", Kind::Text, "blueprint_id"),
         Field::doc("deployment_display_name", Kind::Text),
@@ -187,6 +189,8 @@ impl Resource for Execution {
             Col::from(&self.blueprint_id),
             Col::Bool(Some(self.is_system_workflow)),
             Col::from(&self.own.token_sha256),
+            Col::Int(Some(self.total_operations)),
+            Col::Int(Some(self.finished_operations)),
         ]
     }
 

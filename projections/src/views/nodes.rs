@@ -1,4 +1,5 @@
-//! Nodes of deployments. Counts of instances and of drifted and unavailable ones are joined on reading.
+//! Nodes of deployments. Counts of instances and of drifted and unavailable ones are not in the stored document:
+//! readers append them.
 use stratalog_schema::{
     Event,
     events::{Node as NodeEvent, NodeChanged, NodesCreated},
@@ -14,7 +15,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "nodes",
-    version: 1,
+    version: 2,
     columns: &[
         Column::plain("id", Kind::Text),
         Column::linked("deployment_id"),
@@ -107,20 +108,12 @@ owned_doc! {
         pub type_hierarchy_p: Null,
         /// The type with those it derives from, root first.
         pub type_hierarchy: Vec<String>,
-        /// Joined on reading.
-        pub drifted_instances: i64,
-        /// Joined on reading.
-        pub unavailable_instances: i64,
-        /// Joined on reading.
-        pub actual_number_of_instances: i64,
         /// Its deployment.
         pub deployment_id: String,
         /// Blueprint of its deployment.
         pub blueprint_id: String,
         /// Name of its deployment for people.
         pub deployment_display_name: String,
-        /// Joined on reading.
-        pub actual_planned_number_of_instances: i64,
     }
 }
 
@@ -263,13 +256,9 @@ fn created(e: &NodesCreated, node: &NodeEvent) -> Result<Node, Error> {
         node_type: node.r#type.clone(),
         type_hierarchy_p: (),
         type_hierarchy: node.type_hierarchy.clone(),
-        drifted_instances: 0,
-        unavailable_instances: 0,
-        actual_number_of_instances: 0,
         deployment_id: e.deployment_id.clone(),
         blueprint_id: e.blueprint_id.clone(),
         deployment_display_name: e.deployment_display_name.clone(),
-        actual_planned_number_of_instances: 0,
         visibility: String::new(),
         tenant_name: scope.tenant,
         created_by: scope.created_by,
