@@ -1,21 +1,14 @@
-//! Constraints on inputs: their definitions and the values they admit.
+//! Constraints on inputs and parameters: whether their definitions are sound, and which values they admit.
 
-use serde_json::Value;
+mod check;
+mod define;
+mod operator;
+mod pattern;
+mod types;
 
-use super::diagnostics::Diagnostic;
+pub use check::{ValuesGetter, check_defaults, check_value};
+pub use types::auto_correct;
 
-/// Whether the list of constraints of an input is well formed. Paths of the diagnostic start at the list.
-///
-/// Without `check_versions` more than one key in a constraint is an unknown constraint (103) in every version.
-pub(crate) fn check_definition(
-    _constraints: &[Value],
-    _minor_version: u64,
-    _check_versions: bool,
-) -> Result<(), Diagnostic> {
-    Ok(())
-}
-
-/// Whether a text is a regular expression.
-pub(crate) fn is_pattern(text: &str) -> bool {
-    regex::Regex::new(text).is_ok()
-}
+pub(crate) use define::check_definition;
+pub(crate) use pattern::compiles as is_pattern;
+pub(crate) use types::{default_of_type, is_of_primitive_type};
