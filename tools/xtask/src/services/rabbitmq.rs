@@ -20,6 +20,7 @@ pub(super) const NAME: &str = "rabbitmq";
 pub(super) const EPMD: &str = "epmd";
 const USER: &str = "stratalog";
 const NODE: &str = "stratalog@localhost";
+const PRELOAD: &str = "preload.erl";
 const START_TIMEOUT: Duration = Duration::from_secs(180);
 const IO_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -125,6 +126,7 @@ impl RabbitMq {
             ("rabbitmq.conf", conf.as_str()),
             ("advanced.config", advanced),
             ("enabled_plugins", "[rabbitmq_management].\n"),
+            (PRELOAD, include_str!("preload.erl")),
         ] {
             let path = self.dir.join(name);
             workspace::write_private(&path, text)?;
@@ -170,6 +172,14 @@ impl RabbitMq {
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-kernel inet_dist_use_interface {127,0,0,1}",
             );
+        let preload = dir.join(PRELOAD);
+        // Erlang splits its flags at white space and knows no way around that.
+        if !preload.to_string_lossy().contains(char::is_whitespace) {
+            command.env(
+                "ERL_AFLAGS",
+                format!("-run file script {}", preload.display()),
+            );
+        }
     }
 
     /// The listeners open last; an answer to the protocol's greeting shows that they serve.
