@@ -14,5 +14,7 @@ pub mod store;
 
 pub mod snapshot;
 
+pub mod worker;
+
 pub mod listener;
 pub mod tls;

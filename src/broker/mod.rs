@@ -26,4 +26,6 @@ pub use publish::Message;
 pub use topology::Topology;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

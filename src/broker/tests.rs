@@ -4,30 +4,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use std::time::Duration;
 
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::{
+    testing::{Line, admin, amqp_url, unique},
+    *,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn amqp_url() -> Option<String> {
-    let url = std::env::var("STRATALOG_TEST_AMQP_URL").ok();
-    if url.is_none() {
-        eprintln!("skipped: STRATALOG_TEST_AMQP_URL is not set");
-    }
-    url
-}
-
-fn unique(prefix: &str) -> String {
-    format!("{prefix}_{:016x}", rand::random::<u64>())
-}
 
 fn quick(url: &str) -> Options {
     Options {
@@ -94,58 +79,6 @@ impl Bench {
 
 async fn next(deliveries: &mut Deliveries) -> Delivery {
     timeout(PATIENCE, deliveries.recv()).await.unwrap().unwrap()
-}
-
-/// Forwards to the broker until told to break, so that tests can cut the line.
-struct Line {
-    address: String,
-    accepting: JoinHandle<()>,
-    connections: watch::Sender<u64>,
-}
-
-impl Line {
-    async fn to(url: &str) -> Self {
-        let uri: lapin::uri::AMQPUri = url.parse().unwrap();
-        let target = (uri.authority.host.clone(), uri.authority.port);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!(
-            "amqp://{}:{}@{}/%2f",
-            uri.authority.userinfo.username,
-            uri.authority.userinfo.password,
-            listener.local_addr().unwrap()
-        );
-        let connections = watch::Sender::new(0);
-        let mut cut = connections.subscribe();
-        let accepting = tokio::spawn(async move {
-            loop {
-                let (mut inward, _) = listener.accept().await.unwrap();
-                let mut outward = TcpStream::connect(&target).await.unwrap();
-                cut.mark_unchanged();
-                let mut cut = cut.clone();
-                tokio::spawn(async move {
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut inward, &mut outward) => {}
-                        _ = cut.changed() => {}
-                    }
-                });
-            }
-        });
-        Self {
-            address,
-            accepting,
-            connections,
-        }
-    }
-
-    fn cut(&self) {
-        self.connections.send_modify(|cuts| *cuts += 1);
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
 }
 
 #[tokio::test]
@@ -299,7 +232,7 @@ async fn what_was_received_can_be_acknowledged_after_stopping() {
 #[tokio::test]
 async fn a_cut_line_heals_and_nothing_is_lost() {
     let Some(url) = amqp_url() else { return };
-    let line = Line::to(&url).await;
+    let line = Line::to(&url, "%2f").await;
     let bench = Bench::start(&line.address).await;
     let mut state = bench.broker.state();
     let mut deliveries = bench.consume(10);
@@ -378,24 +311,6 @@ async fn declares_what_peers_declare_too() {
     broker.declare(&topology).await.unwrap();
     cancel.cancel();
     broker.closed().await;
-}
-
-async fn admin() -> Option<Admin> {
-    let Ok(url) = std::env::var("STRATALOG_TEST_AMQP_MANAGEMENT_URL") else {
-        eprintln!("skipped: STRATALOG_TEST_AMQP_MANAGEMENT_URL is not set");
-        return None;
-    };
-    let url = url::Url::parse(&url).unwrap();
-    let options = AdminOptions {
-        urls: vec![
-            "http://127.0.0.1:1".to_owned(),
-            format!("http://{}:{}", url.host_str().unwrap(), url.port().unwrap()),
-        ],
-        username: url.username().to_owned(),
-        password: url.password().unwrap_or_default().to_owned(),
-        ca_file: None,
-    };
-    Some(Admin::new(options).await.unwrap())
 }
 
 #[tokio::test]

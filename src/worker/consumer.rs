@@ -1,0 +1,188 @@
+//! The worker's main loop and the life of a message.
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Error, Worker,
+    operation::{self, Outcome},
+    running::Reply,
+    service,
+};
+use crate::broker::{
+    ConsumerSpec, Deliveries, Delivery, Message, topology,
+    wire::{OperationTask, Request, Response, TaskError},
+};
+
+/// Before sending a response again.
+const RESEND_PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Result<(), Error> {
+    let name = &worker.options.name;
+    worker.broker.declare(&topology::management(name)).await?;
+    let prefetch = worker.options.max_operations;
+    let queue = topology::OPERATION_QUEUE.to_owned();
+    let mut operations = worker.broker.consume(ConsumerSpec { queue, prefetch });
+    let queue = topology::service_queue(name);
+    let mut services = worker.broker.consume(ConsumerSpec { queue, prefetch });
+    info!(%name, max_operations = prefetch, "the worker takes operations");
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            delivery = operations.recv() => match delivery {
+                Some(delivery) => operation(&worker, delivery).await,
+                None => break,
+            },
+            delivery = services.recv() => match delivery {
+                Some(delivery) => service::handle(&worker, delivery).await,
+                None => break,
+            },
+        }
+    }
+    drain(&worker, &mut operations).await;
+    Ok(())
+}
+
+/// No new operations; those that run may end in their time. The rest is killed, and its messages,
+/// being unacknowledged, are delivered again to whoever works next.
+async fn drain(worker: &Worker, operations: &mut Deliveries) {
+    operations.stop();
+    worker.tasks.close();
+    info!(
+        running = worker.running.count(),
+        "the worker waits for its operations"
+    );
+    let limit = Duration::from_millis(worker.options.drain_ms);
+    if tokio::time::timeout(limit, worker.tasks.wait())
+        .await
+        .is_err()
+    {
+        warn!(
+            running = worker.running.count(),
+            "the worker ends operations that take too long"
+        );
+        worker.abort.cancel();
+        worker.tasks.wait().await;
+    }
+}
+
+async fn operation(worker: &Arc<Worker>, delivery: Delivery) {
+    match Request::parse(&delivery.body) {
+        Ok(Request::Task(task)) => begin(worker, *task, delivery),
+        Ok(Request::Service(_)) => service::handle(worker, delivery).await,
+        Err(why) => refuse(worker, delivery, &why.to_string()).await,
+    }
+}
+
+/// A message that cannot be understood is answered, if it says where, and gone.
+async fn refuse(worker: &Worker, delivery: Delivery, why: &str) {
+    error!(
+        why,
+        size_bytes = delivery.body.len(),
+        "a message is no operation"
+    );
+    if let Some(reply_to) = &delivery.reply_to {
+        let error = Response::Error(TaskError::non_recoverable(why));
+        let id = delivery.correlation_id.as_deref();
+        let sent = send(worker, &delivery.exchange, reply_to, id, &error.to_body()).await;
+        if let Err(error) = sent {
+            warn!(%error, "the sender does not learn that its message was refused");
+        }
+    }
+    if let Err(error) = delivery.ack.ack().await {
+        warn!(%error, "a refused message will come again");
+    }
+}
+
+fn begin(worker: &Arc<Worker>, task: OperationTask, delivery: Delivery) {
+    let random = || format!("{:032x}", rand::random::<u128>());
+    let id = task
+        .task_id()
+        .or(delivery.correlation_id.as_deref())
+        .map(str::to_owned);
+    let id = id.unwrap_or_else(random);
+    let execution = task.context.execution_id.as_deref();
+    let reply = Reply::new(delivery);
+    match worker.running.begin(&id, execution, reply, &worker.abort) {
+        Some(kill) => {
+            worker
+                .tasks
+                .spawn(handle(worker.clone(), id, Arc::new(task), kill));
+        }
+        None => info!(task_id = %id, "the operation runs already and will answer this message"),
+    }
+}
+
+async fn handle(
+    worker: Arc<Worker>,
+    id: String,
+    task: Arc<OperationTask>,
+    kill: CancellationToken,
+) {
+    let outcome = match worker.outcomes.find(&id).await {
+        Some(response) => Outcome::Respond(response),
+        None => operation::perform(&worker, task, &kill).await,
+    };
+    let answered = match &outcome {
+        Outcome::Silent => !worker.abort.is_cancelled(),
+        Outcome::Respond(response) => {
+            worker.outcomes.keep(&id, response).await;
+            respond(&worker, &id, response).await
+        }
+    };
+    let Some(ack) = worker.running.end(&id) else {
+        return;
+    };
+    if !answered {
+        return;
+    }
+    match ack.ack().await {
+        Ok(()) => worker.outcomes.forget(&id).await,
+        // The response stays on disk for the message that will come again.
+        Err(error) => info!(task_id = %id, %error, "the operation's message will come again"),
+    }
+}
+
+/// Sends until the broker confirms. False when the worker had to end before.
+async fn respond(worker: &Worker, id: &str, response: &Response) -> bool {
+    let body = response.to_body();
+    loop {
+        let Some(to) = worker.running.destination(id) else {
+            return false;
+        };
+        let Some(reply_to) = &to.reply_to else {
+            return true;
+        };
+        let correlation = to.correlation_id.as_deref();
+        match send(worker, &to.exchange, reply_to, correlation, &body).await {
+            Ok(()) => return true,
+            Err(error) => warn!(task_id = id, %error, "the response is sent again"),
+        }
+        tokio::select! {
+            () = worker.abort.cancelled() => return false,
+            () = tokio::time::sleep(RESEND_PAUSE) => {}
+        }
+    }
+}
+
+/// Answers on the exchange the request came through; the asker has bound its queue there.
+pub(super) async fn send(
+    worker: &Worker,
+    exchange: &str,
+    reply_to: &str,
+    correlation_id: Option<&str>,
+    body: &Value,
+) -> Result<(), crate::broker::Error> {
+    let message = Message {
+        exchange: exchange.to_owned(),
+        routing_key: reply_to.to_owned(),
+        body: body.to_string().into_bytes(),
+        reply_to: None,
+        correlation_id: correlation_id.map(str::to_owned),
+        expiration_ms: None,
+        mandatory: false,
+    };
+    worker.broker.publish(&message).await
+}

@@ -1,0 +1,136 @@
+//! The working directory and the environment of the processes that operations run in.
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use super::{Error, Options, Worker, text};
+use crate::broker::wire::OperationContext;
+
+/// Settings of our own process, which may hold passwords.
+const OWN_PREFIX: &str = "STRATALOG_";
+const COMMAND_DIR: &str = "bin";
+const LOG_DIR: &str = "logs";
+const RESOURCES_DIR: &str = "resources";
+/// Stands in for the CA file that the library wants to exist even when it speaks plain HTTP.
+const NO_CA_FILE: &str = "no_authorities.pem";
+
+/// Makes the directories and the `ctx` command.
+pub(super) async fn prepare(options: &Options) -> Result<(), Error> {
+    let root = &options.work_dir;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::WorkDir { path, source }
+    };
+    for name in [COMMAND_DIR, LOG_DIR, RESOURCES_DIR] {
+        let path = root.join(name);
+        tokio::fs::create_dir_all(&path)
+            .await
+            .map_err(failed(&path))?;
+    }
+    let empty = root.join(NO_CA_FILE);
+    tokio::fs::write(&empty, "").await.map_err(failed(&empty))?;
+    let link = root.join(COMMAND_DIR).join("ctx");
+    let command = match &options.ctx_command {
+        Some(command) => command.clone(),
+        None => std::env::current_exe().map_err(failed(&link))?,
+    };
+    match tokio::fs::remove_file(&link).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(&link)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    tokio::fs::symlink(command, &link)
+        .await
+        .map_err(failed(&link))
+}
+
+impl Worker {
+    pub(super) fn log_dir(&self) -> PathBuf {
+        self.options.work_dir.join(LOG_DIR)
+    }
+
+    /// What every operation's process gets: our environment without our own settings, what the
+    /// execution adds, and the `ctx` command first in the path.
+    pub(super) fn environment(&self, command: &mut Command, context: &OperationContext) {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(OWN_PREFIX) {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in context.execution_env.iter().flatten() {
+            command.env(name, text::str(value));
+        }
+        let commands = self.options.work_dir.join(COMMAND_DIR);
+        command.env("PATH", path(&[&commands], python_dir(&self.options.python)));
+        command.env("MANAGER_NAME", &self.options.name);
+    }
+
+    /// What the library's dispatcher needs on top.
+    pub(super) fn python_environment(
+        &self,
+        command: &mut Command,
+        python: &Path,
+        context: &OperationContext,
+    ) {
+        let options = &self.options;
+        let root = &options.work_dir;
+        let resources = root.join(RESOURCES_DIR);
+        let ca_file = options
+            .ca_file
+            .clone()
+            .unwrap_or_else(|| root.join(NO_CA_FILE));
+        let commands = root.join(COMMAND_DIR);
+        let mut first = Vec::from_iter(python_dir(python));
+        first.insert(0, &commands);
+        command
+            .env("PATH", path(&first, None))
+            .env("CLOUDIFY_DISPATCH", "true")
+            .env("LOCAL_REST_CERT_FILE", ca_file)
+            .env("AGENT_WORK_DIR", root)
+            .env("AGENT_LOG_DIR", self.log_dir())
+            .env("MANAGER_FILE_SERVER_URL", &options.file_server_url)
+            // Equal roots tell the library that there is nothing to synchronise.
+            .env("MANAGER_FILE_SERVER_ROOT", &resources)
+            .env("CFY_RESOURCES_ROOT", &resources)
+            .env("CFY_PLUGINS_ROOT", root)
+            .env("KERBEROS_ENV", "false");
+        if context.bypass_maintenance == Some(true) {
+            command.env("BYPASS_MAINTENANCE", "True");
+        }
+        if let Ok(url) = url::Url::parse(&options.rest_url) {
+            command
+                .env("REST_PROTOCOL", url.scheme())
+                .env("MANAGER_FILE_SERVER_SCHEME", url.scheme())
+                .env(
+                    "REST_HOST",
+                    url.host_str().unwrap_or_default().trim_matches(['[', ']']),
+                )
+                .env(
+                    "REST_PORT",
+                    url.port_or_known_default().unwrap_or(80).to_string(),
+                );
+        }
+    }
+}
+
+fn python_dir(python: &Path) -> Option<&Path> {
+    python
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+}
+
+/// Our own path with something before and behind it.
+fn path(first: &[&Path], last: Option<&Path>) -> OsString {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let all = first
+        .iter()
+        .map(|path| path.to_path_buf())
+        .chain(std::env::split_paths(&own))
+        .chain(last.map(Path::to_path_buf));
+    // Fails on a directory with a colon in its name, which no path can hold.
+    std::env::join_paths(all).unwrap_or(own)
+}

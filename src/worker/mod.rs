@@ -1,0 +1,141 @@
+//! The task broker: takes operations from the queue, runs them, and answers. It knows the server
+//! only through its REST API and the message broker, so it may run in the server's process or on a
+//! machine of its own.
+//!
+//! Invariants:
+//! - a message is acknowledged after the broker has confirmed the response to it, never before;
+//! - an operation that was begun is not begun again by itself: a message that comes a second time
+//!   joins the running operation, sends the response that is kept, or is handled as the
+//!   interruption that it is;
+//! - everything an operation starts belongs to a process group of its own and ends with it when it
+//!   is killed.
+mod consumer;
+mod context;
+pub mod ctx_command;
+mod environment;
+mod log;
+mod operation;
+mod outcomes;
+mod process;
+mod proxy;
+mod python;
+mod resources;
+mod rest;
+mod runner;
+mod running;
+mod script;
+mod service;
+mod text;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{outcomes::Outcomes, rest::Rest, running::Running};
+use crate::broker::{self, Broker};
+
+/// What a worker needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `http://127.0.0.1:8080`
+    pub rest_url: String,
+    /// `http://127.0.0.1:8080/resources`
+    pub file_server_url: String,
+    /// PEM file with the authorities of the manager's certificate.
+    pub ca_file: Option<PathBuf>,
+    /// An interpreter with `cloudify-common` installed.
+    pub python: PathBuf,
+    /// Logs, plugins, unsent responses and the `ctx` command live here.
+    pub work_dir: PathBuf,
+    /// Operations at once; also how many messages are taken from the queue ahead of their
+    /// acknowledgement.
+    pub max_operations: u16,
+    /// Name of this manager, as events and operations show it.
+    pub name: String,
+    /// The executable that scripts find as `ctx`; our own when absent.
+    pub ctx_command: Option<PathBuf>,
+    /// How long a REST call is repeated while the manager is silent.
+    pub rest_retry_limit_ms: u64,
+    /// How long running operations may take to end after the worker was told to.
+    pub drain_ms: u64,
+}
+
+impl Options {
+    pub fn new(rest_url: &str, python: PathBuf, work_dir: PathBuf, name: &str) -> Self {
+        Self {
+            rest_url: rest_url.to_owned(),
+            file_server_url: format!("{}/resources", rest_url.trim_end_matches('/')),
+            ca_file: None,
+            python,
+            work_dir,
+            max_operations: 20,
+            name: name.to_owned(),
+            ctx_command: None,
+            rest_retry_limit_ms: 3_600_000,
+            drain_ms: 30_000,
+        }
+    }
+}
+
+/// Why a worker cannot start. Once it runs it goes on until it is told to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot prepare the working directory {path}")]
+    WorkDir {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot reach the manager: {0}")]
+    Rest(String),
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+}
+
+/// Shared by everything that runs in one worker.
+#[derive(Debug)]
+struct Worker {
+    options: Options,
+    rest: Arc<Rest>,
+    broker: Broker,
+    tasks: TaskTracker,
+    slots: Semaphore,
+    running: Running,
+    outcomes: Outcomes,
+    /// Kills every operation; their messages stay with the broker.
+    abort: CancellationToken,
+}
+
+/// Works until `cancel`, then takes no more operations and waits for those that run.
+pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) -> Result<(), Error> {
+    environment::prepare(&options).await?;
+    let retry_limit = Duration::from_millis(options.rest_retry_limit_ms);
+    let abort = CancellationToken::new();
+    let rest = Rest::new(
+        &options.rest_url,
+        &options.file_server_url,
+        options.ca_file.as_ref(),
+        retry_limit,
+        abort.clone(),
+    );
+    let rest = rest.await.map_err(|error| Error::Rest(error.to_string()))?;
+    let kept = options.work_dir.join("outcomes");
+    let outcomes = Outcomes::open(kept.clone())
+        .await
+        .map_err(|source| Error::WorkDir { path: kept, source })?;
+    let worker = Arc::new(Worker {
+        rest: Arc::new(rest),
+        broker,
+        tasks: TaskTracker::new(),
+        slots: Semaphore::new(usize::from(options.max_operations.max(1))),
+        running: Running::default(),
+        outcomes,
+        abort,
+        options,
+    });
+    consumer::run(worker, cancel).await
+}
+
+#[cfg(test)]
+mod tests;

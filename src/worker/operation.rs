@@ -1,0 +1,255 @@
+//! One operation from its arrival to its response.
+use std::{sync::Arc, time::Duration};
+
+use reqwest::StatusCode;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Worker,
+    context::Context,
+    log::{Logger, OperationLog},
+    resources::Resources,
+    rest::{RestError, Session},
+    runner::Runner,
+    script::{Done, failed},
+};
+use crate::broker::wire::{OperationTask, Response, TaskError};
+
+const STARTED: &str = "started";
+const RESPONSE_SENT: &str = "response-sent";
+/// States after which nobody waits for a response any more.
+const FINISHED: [&str; 3] = ["succeeded", "failed", "rescheduled"];
+
+/// What is to be done about the message.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    Respond(Response),
+    /// Nobody waits: the execution was cancelled or is gone, or the operation was killed.
+    Silent,
+}
+
+/// Everything a runner needs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) worker: Arc<Worker>,
+    pub(super) task: Arc<OperationTask>,
+    pub(super) session: Session,
+    pub(super) logger: Logger,
+    pub(super) kill: CancellationToken,
+    /// An earlier run of the same operation was interrupted.
+    pub(super) resume: bool,
+}
+
+impl Job {
+    pub(super) fn resources(&self) -> Resources {
+        Resources::new(self.session.clone(), &self.task.context)
+    }
+
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        let seconds = self.task.context.timeout.filter(|seconds| *seconds > 0.0)?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    pub(super) fn timed_out(&self) -> TaskError {
+        let seconds = self.task.context.timeout.unwrap_or_default();
+        let message = format!("Process killed due to timeout of {seconds} seconds");
+        if self.task.context.timeout_recoverable == Some(true) {
+            TaskError::recoverable(message)
+        } else {
+            TaskError::non_recoverable(message)
+        }
+    }
+}
+
+/// Runs the operation unless there is no need to, and keeps its stored row up to date.
+pub(super) async fn perform(
+    worker: &Arc<Worker>,
+    task: Arc<OperationTask>,
+    kill: &CancellationToken,
+) -> Outcome {
+    let context = &task.context;
+    let Some(token) = context.token() else {
+        let message = "The operation's context has no execution token";
+        return Outcome::Respond(Response::Error(TaskError::non_recoverable(message)));
+    };
+    let bypass = context.bypass_maintenance == Some(true);
+    let session = Session::new(worker.rest.clone(), token, &context.tenant.name, bypass);
+    match before(&session, &task).await {
+        Ok(Before::Nobody) => Outcome::Silent,
+        Ok(Before::Run { stored, resume }) => {
+            let run = Run {
+                worker,
+                task: &task,
+                session: &session,
+                kill,
+            };
+            run.stored(stored, resume).await
+        }
+        Err(error) => {
+            let error = failed("CloudifyClientError", error.to_string());
+            Outcome::Respond(Response::Error(error))
+        }
+    }
+}
+
+enum Before {
+    Nobody,
+    Run { stored: bool, resume: bool },
+}
+
+/// Asks the manager whether the operation is still wanted, and whether it was begun before.
+async fn before(session: &Session, task: &OperationTask) -> Result<Before, RestError> {
+    if let Some(execution) = task.context.execution_id.as_deref() {
+        match session.get(&["executions", execution], &[]).await {
+            Ok(found) if status(&found, "status") == Some("cancelled") => {
+                return Ok(Before::Nobody);
+            }
+            Ok(_) => {}
+            Err(error) if gone(&error) => {
+                info!(execution, %error, "nobody waits for the operation");
+                return Ok(Before::Nobody);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let Some(id) = task.task_id() else {
+        return Ok(Before::Run {
+            stored: false,
+            resume: false,
+        });
+    };
+    match session.get(&["operations", id], &[]).await {
+        Ok(found) => Ok(match status(&found, "state") {
+            Some(state) if FINISHED.contains(&state) => Before::Nobody,
+            state => Before::Run {
+                stored: true,
+                resume: matches!(state, Some(STARTED | RESPONSE_SENT)),
+            },
+        }),
+        // Some tasks are not stored; then there is nothing to keep up to date.
+        Err(error) if error.is_not_found() => Ok(Before::Run {
+            stored: false,
+            resume: false,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn status<'a>(fields: &'a Value, name: &str) -> Option<&'a str> {
+    fields.get(name).and_then(Value::as_str)
+}
+
+/// The execution has ended or does not exist, so its token is worth nothing.
+fn gone(error: &RestError) -> bool {
+    matches!(
+        error.status(),
+        Some(StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+    )
+}
+
+/// The parts that a run goes through.
+struct Run<'a> {
+    worker: &'a Arc<Worker>,
+    task: &'a Arc<OperationTask>,
+    session: &'a Session,
+    kill: &'a CancellationToken,
+}
+
+impl Run<'_> {
+    async fn stored(&self, stored: bool, resume: bool) -> Outcome {
+        if stored {
+            self.mark(STARTED).await;
+        }
+        let done = self.logged(resume).await;
+        match done {
+            Done::Killed => Outcome::Silent,
+            Done::Response(response) => {
+                if stored {
+                    self.mark(RESPONSE_SENT).await;
+                }
+                Outcome::Respond(response)
+            }
+        }
+    }
+
+    /// The states are for people to see; the operation does not fail for want of them.
+    async fn mark(&self, state: &str) {
+        let id = self.task.task_id().unwrap_or_default();
+        let name = &self.worker.options.name;
+        if let Err(error) = self.session.set_operation_state(id, state, name).await {
+            warn!(operation = id, state, %error, "the operation's state was not stored");
+        }
+    }
+
+    async fn logged(&self, resume: bool) -> Done {
+        let tasks = &self.worker.tasks;
+        let name = &self.worker.options.name;
+        let log = OperationLog::open(tasks, self.session.clone(), name, &self.task.context);
+        let job = Job {
+            worker: self.worker.clone(),
+            task: self.task.clone(),
+            session: self.session.clone(),
+            logger: log.logger(),
+            kill: self.kill.clone(),
+            resume,
+        };
+        let done = self.with_a_slot(job).await;
+        log.close().await;
+        done
+    }
+
+    /// No more processes at once than allowed, however many messages a reconnect brings.
+    async fn with_a_slot(&self, job: Job) -> Done {
+        let slot = tokio::select! {
+            slot = self.worker.slots.acquire() => slot,
+            () = self.kill.cancelled() => return Done::Killed,
+        };
+        debug_assert!(slot.is_ok(), "the semaphore is never closed");
+        match chosen(job).await {
+            Ok((runner, job)) => runner.run(&job).await,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+async fn chosen(mut job: Job) -> Result<(Runner, Job), TaskError> {
+    let name = &job.task.context.task_name;
+    let runner = Runner::choose(&job).await?;
+    if job.resume && !runner.can_resume() {
+        return Err(TaskError::non_recoverable(format!(
+            "Cannot resume - operation not resumable: {name}"
+        ))
+        .relayed());
+    }
+    // The dispatcher evaluates for itself.
+    if job.task.context.has_intrinsic_functions && matches!(runner, Runner::Script(_)) {
+        let inputs = evaluated(&job).await?;
+        job.task = Arc::new(OperationTask {
+            inputs,
+            ..OperationTask::clone(&job.task)
+        });
+        let runner = Runner::choose(&job).await?;
+        return Ok((runner, job));
+    }
+    Ok((runner, job))
+}
+
+async fn evaluated(job: &Job) -> Result<Map<String, Value>, TaskError> {
+    let context = Context::new(job.task.clone(), job.session.clone(), job.logger.clone());
+    let body = json!({
+        "deployment_id": job.task.context.deployment_id,
+        "context": context.evaluation_context(),
+        "payload": job.task.inputs,
+    });
+    let answer = job.session.post(&["evaluate", "functions"], &body).await;
+    let answer = answer.map_err(|error| failed("CloudifyClientError", error.to_string()))?;
+    match answer.get("payload") {
+        Some(Value::Object(inputs)) => Ok(inputs.clone()),
+        _ => Err(failed(
+            "CloudifyClientError",
+            "the inputs were not evaluated".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,311 @@
+//! The worker's side of the REST API: one HTTP client for the process, one session per operation
+//! with the execution's token.
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+const API: &str = "api/v3.1";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// An answer of 500 is given up sooner than silence: it usually does not go away.
+const SERVER_ERROR_LIMIT: Duration = Duration::from_secs(60);
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RestError {
+    #[error("{status}: {message}")]
+    Refused {
+        status: StatusCode,
+        code: Option<String>,
+        message: String,
+    },
+    #[error("the manager cannot be reached at {url}")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the manager's answer cannot be read")]
+    Unreadable(#[source] reqwest::Error),
+    #[error("cannot use the CA file {path}")]
+    CaFile {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("cannot build the HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+impl RestError {
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+}
+
+/// Where the manager is and how long to try.
+#[derive(Debug)]
+pub(super) struct Rest {
+    client: Client,
+    api_url: String,
+    file_server_url: String,
+    retry_limit: Duration,
+    /// Ends the repeating, when the worker has to end.
+    give_up: CancellationToken,
+}
+
+impl Rest {
+    pub(super) async fn new(
+        rest_url: &str,
+        file_server_url: &str,
+        ca_file: Option<&PathBuf>,
+        retry_limit: Duration,
+        give_up: CancellationToken,
+    ) -> Result<Self, RestError> {
+        // Fails only when the process has chosen a provider already, and that one is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT);
+        if let Some(path) = ca_file {
+            let failed = |source| RestError::CaFile {
+                path: path.clone(),
+                source,
+            };
+            let pem = tokio::fs::read(path)
+                .await
+                .map_err(|error| failed(Box::new(error)))?;
+            let chain =
+                Certificate::from_pem_bundle(&pem).map_err(|error| failed(Box::new(error)))?;
+            builder = builder.tls_certs_only(chain);
+        }
+        Ok(Self {
+            client: builder.build().map_err(RestError::Client)?,
+            api_url: format!("{}/{API}", rest_url.trim_end_matches('/')),
+            file_server_url: file_server_url.trim_end_matches('/').to_owned(),
+            retry_limit,
+            give_up,
+        })
+    }
+
+    /// A file of anybody's, without our token. For scripts given by URL.
+    pub(super) async fn fetch(&self, url: &str, ca_pem: Option<&str>) -> Result<Bytes, RestError> {
+        let unreachable = |source| RestError::Unreachable {
+            url: url.to_owned(),
+            source,
+        };
+        let client = match ca_pem {
+            None => self.client.clone(),
+            Some(pem) => {
+                let chain =
+                    Certificate::from_pem_bundle(pem.as_bytes()).map_err(RestError::Client)?;
+                let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+                builder
+                    .tls_certs_merge(chain)
+                    .build()
+                    .map_err(RestError::Client)?
+            }
+        };
+        let response = client.get(url).send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(refused(response).await);
+        }
+        response.bytes().await.map_err(RestError::Unreadable)
+    }
+}
+
+/// Speaks for one execution.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    rest: Arc<Rest>,
+    token: String,
+    tenant: String,
+    bypass_maintenance: bool,
+}
+
+impl Session {
+    pub(super) fn new(
+        rest: Arc<Rest>,
+        token: &str,
+        tenant: &str,
+        bypass_maintenance: bool,
+    ) -> Self {
+        Self {
+            rest,
+            token: token.to_owned(),
+            tenant: tenant.to_owned(),
+            bypass_maintenance,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    pub(super) fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    pub(super) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, RestError> {
+        let url = self.url(path);
+        let request = || self.request(Method::GET, &url).query(query);
+        json_of(self.send(&url, request).await?).await
+    }
+
+    pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
+        let url = self.url(path);
+        json_of(
+            self.send(&url, || self.request(Method::PATCH, &url).json(body))
+                .await?,
+        )
+        .await
+    }
+
+    pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
+        let url = self.url(path);
+        json_of(
+            self.send(&url, || self.request(Method::POST, &url).json(body))
+                .await?,
+        )
+        .await
+    }
+
+    /// A file of the file server; `None` when there is none at this path.
+    pub(super) async fn resource(&self, path: &str) -> Result<Option<Bytes>, RestError> {
+        let path = utf8_percent_encode(path.trim_start_matches('/'), PATH);
+        let url = format!("{}/{path}", self.rest.file_server_url);
+        // The file server knows the tenant from the token, and takes no other header.
+        let request = || {
+            self.rest
+                .client
+                .get(&url)
+                .header("Execution-Token", &self.token)
+        };
+        match self.send(&url, request).await {
+            Ok(response) => Ok(Some(response.bytes().await.map_err(RestError::Unreadable)?)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn set_operation_state(
+        &self,
+        id: &str,
+        state: &str,
+        manager_name: &str,
+    ) -> Result<(), RestError> {
+        let body = json!({
+            "state": state, "result": null, "exception": null, "exception_causes": null,
+            "manager_name": manager_name, "agent_name": null,
+        });
+        self.patch(&["operations", id], &body).await.map(drop)
+    }
+
+    fn url(&self, path: &[&str]) -> String {
+        let path: Vec<_> = path
+            .iter()
+            .map(|segment| utf8_percent_encode(segment, PATH).to_string())
+            .collect();
+        format!("{}/{}", self.rest.api_url, path.join("/"))
+    }
+
+    fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        let request = self
+            .rest
+            .client
+            .request(method, url)
+            .header("Execution-Token", &self.token)
+            .header("Tenant", &self.tenant);
+        if self.bypass_maintenance {
+            request.header("X-BYPASS-MAINTENANCE", "True")
+        } else {
+            request
+        }
+    }
+
+    /// Silence and 5xx are retried with growing pauses up to the limit; every other answer is
+    /// final.
+    async fn send(
+        &self,
+        url: &str,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, RestError> {
+        let started = Instant::now();
+        let mut pause = BACKOFF_MIN;
+        loop {
+            let (error, limit) = match request().send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if response.status().is_server_error() => {
+                    let internal = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
+                    let limit = if internal {
+                        SERVER_ERROR_LIMIT
+                    } else {
+                        self.rest.retry_limit
+                    };
+                    (refused(response).await, limit.min(self.rest.retry_limit))
+                }
+                Ok(response) => return Err(refused(response).await),
+                Err(source) => (
+                    RestError::Unreachable {
+                        url: url.to_owned(),
+                        source,
+                    },
+                    self.rest.retry_limit,
+                ),
+            };
+            if started.elapsed() + pause > limit {
+                return Err(error);
+            }
+            warn!(%url, %error, pause_ms = pause.as_millis(), "asking the manager again");
+            tokio::select! {
+                () = self.rest.give_up.cancelled() => return Err(error),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 3 / 2).min(BACKOFF_MAX);
+        }
+    }
+}
+
+async fn json_of(response: Response) -> Result<Value, RestError> {
+    let bytes = response.bytes().await.map_err(RestError::Unreadable)?;
+    // Some answers have no body.
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+async fn refused(response: Response) -> RestError {
+    let status = response.status();
+    let body = response.text().await.unwrap_or_default();
+    let fields: Value = serde_json::from_str(&body).unwrap_or_default();
+    let field = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+    let fallback = || status.canonical_reason().unwrap_or_default().to_owned();
+    let message = field("message").unwrap_or_else(fallback);
+    RestError::Refused {
+        status,
+        code: field("error_code"),
+        message,
+    }
+}

@@ -1,0 +1,147 @@
+//! The inputs of `script_runner.tasks.run`, taken apart.
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::worker::text;
+
+/// Inputs that are not meant for the script's environment.
+const OWN_INPUTS: [&str; 5] = [
+    "script_path",
+    "script_source",
+    "process",
+    "ssl_cert_content",
+    "ctx",
+];
+
+/// Where the script comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum Source {
+    Path(String),
+    Inline(String),
+}
+
+/// The inputs of `script_runner.tasks.run`, taken apart.
+#[derive(Clone, Debug)]
+pub(in crate::worker) struct Script {
+    pub(in crate::worker) source: Source,
+    process: Map<String, Value>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) ssl_cert_content: Option<String>,
+}
+
+impl Script {
+    pub(in crate::worker) fn from_inputs(
+        inputs: &Map<String, Value>,
+    ) -> Result<Self, &'static str> {
+        let text = |name: &str| {
+            inputs
+                .get(name)
+                .filter(|value| !text::is_falsy(value))
+                .map(text::str)
+        };
+        let source = match (text("script_path"), text("script_source")) {
+            (Some(path), None) => Source::Path(path),
+            (None, Some(source)) => Source::Inline(source),
+            (None, None) => {
+                return Err("Either script_path or script_source must be provided");
+            }
+            (Some(_), Some(_)) => {
+                return Err("Only provide script_path or script_source, not both");
+            }
+        };
+        let process = inputs
+            .get("process")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        let own = |name: &str| OWN_INPUTS.contains(&name);
+        let overrides = process.get("env").and_then(Value::as_object);
+        let env = inputs
+            .iter()
+            .filter(|(name, _)| !own(name))
+            .chain(overrides.into_iter().flatten())
+            .map(|(name, value)| (name.clone(), variable(value)))
+            .collect();
+        Ok(Self {
+            source,
+            process,
+            env,
+            ssl_cert_content: text("ssl_cert_content"),
+        })
+    }
+
+    /// What the inputs say about running it as Python; `None` leaves it to the script.
+    pub(in crate::worker) fn eval_python(&self) -> Option<bool> {
+        self.process.get("eval_python").and_then(Value::as_bool)
+    }
+
+    fn option(&self, name: &str) -> Option<&Value> {
+        self.process.get(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn flag(&self, name: &str, default: bool) -> bool {
+        self.option(name)
+            .map_or(default, |value| !text::is_falsy(value))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.option(name)
+            .map(text::str)
+            .filter(|text| !text.is_empty())
+    }
+
+    /// The shell's command line.
+    pub(super) fn command(&self, file: &Path) -> String {
+        let prefix = self.text("command_prefix").or_else(|| {
+            let powershell = file
+                .extension()
+                .is_some_and(|ext| ext.eq_ignore_ascii_case("ps1"));
+            powershell.then(|| "powershell".to_owned())
+        });
+        let mut words = Vec::from_iter(prefix);
+        words.push(file.display().to_string());
+        let args = self
+            .option("args")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        words.extend(args.map(text::str));
+        words.join(" ")
+    }
+}
+
+/// An input as the value of an environment variable.
+fn variable(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) | Value::Bool(_) => text::json(value),
+        other => text::str(other),
+    }
+}
+
+/// Removes the indentation that all lines share.
+pub(in crate::worker) fn dedent(source: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let shared = source
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.get(..indent(line)).unwrap_or_default())
+        .reduce(common_prefix)
+        .unwrap_or_default()
+        .len();
+    let cut = |line: &str| line.get(shared..).unwrap_or_default().to_owned();
+    let mut out = source.lines().map(cut).collect::<Vec<_>>().join("\n");
+    if source.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+fn common_prefix<'a>(left: &'a str, right: &str) -> &'a str {
+    let same = left
+        .bytes()
+        .zip(right.bytes())
+        .take_while(|(left, right)| left == right)
+        .count();
+    left.get(..same).unwrap_or_default()
+}

@@ -1,0 +1,104 @@
+//! Service tasks for managers.
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Value, json};
+use tracing::{debug, info, warn};
+
+use super::{Worker, consumer};
+use crate::broker::{
+    Delivery,
+    wire::{
+        PingReply, Request, ServiceTask,
+        service::{CANCEL_OPERATION, PING},
+    },
+};
+
+const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
+/// Reaches every queue by its name. Answers to a broadcast must not go out through the broadcast's
+/// own exchange, where every manager would take them for requests.
+const DEFAULT_EXCHANGE: &str = "";
+
+/// Acknowledged before it is done: none of these is worth doing twice.
+pub(super) async fn handle(worker: &Worker, delivery: Delivery) {
+    if let Err(error) = delivery.ack.ack().await {
+        debug!(%error, "a service task will come again");
+        return;
+    }
+    let task = match Request::parse(&delivery.body) {
+        Ok(Request::Service(task)) => task,
+        Ok(Request::Task(_)) => {
+            warn!("an operation came in place of a service task");
+            return;
+        }
+        Err(error) => {
+            warn!(%error, "a message is no service task");
+            return;
+        }
+    };
+    let answer = perform(worker, &task).await;
+    if let Some(reply_to) = &delivery.reply_to {
+        let id = delivery.correlation_id.as_deref();
+        let sent = consumer::send(worker, DEFAULT_EXCHANGE, reply_to, id, &answer).await;
+        if let Err(error) = sent {
+            warn!(task = %task.task_name, %error, "a service task stays unanswered");
+        }
+    }
+}
+
+async fn perform(worker: &Worker, task: &ServiceTask) -> Value {
+    let text = |name: &str| {
+        task.kwargs
+            .as_ref()
+            .and_then(|kwargs| kwargs.get(name))
+            .and_then(Value::as_str)
+    };
+    match task.task_name.as_str() {
+        PING => {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            json!(PingReply {
+                time: now.as_secs_f64()
+            })
+        }
+        CANCEL_OPERATION => {
+            let execution = text("execution_id").unwrap_or_default();
+            let killed = worker.running.kill(execution);
+            info!(execution, killed, "killed the operations of an execution");
+            Value::Null
+        }
+        DELETE_SOURCE_PLUGINS => {
+            if let (Some(tenant), Some(deployment)) = (text("tenant_name"), text("deployment_id")) {
+                delete_source_plugins(&worker.options.work_dir, tenant, deployment).await;
+            }
+            Value::Null
+        }
+        other => {
+            debug!(task = other, "a service task that is not for workers");
+            Value::Null
+        }
+    }
+}
+
+async fn delete_source_plugins(root: &Path, tenant: &str, deployment: &str) {
+    let plain = |name: &str| !name.is_empty() && name != ".." && name != "." && !name.contains('/');
+    if !plain(tenant) || !plain(deployment) {
+        warn!(
+            tenant,
+            deployment, "refused to delete source plugins of an odd name"
+        );
+        return;
+    }
+    let path = root.join("source_plugins").join(tenant).join(deployment);
+    match tokio::fs::remove_dir_all(&path).await {
+        Ok(()) => info!(
+            tenant,
+            deployment, "deleted the source plugins of a deployment"
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => warn!(tenant, deployment, %error, "source plugins were not deleted"),
+    }
+}

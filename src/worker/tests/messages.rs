@@ -1,0 +1,346 @@
+//! The life of a message: bookkeeping, repetition, interruption, cancellation, shutdown.
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::broker::{testing::Line, wire::ServiceTask};
+
+fn ok() -> Response {
+    Response::Ok(Value::Null)
+}
+
+/// Appends a line to `runs`, so that a second run shows, and waits for `go`.
+fn counted(directory: &Path) -> String {
+    let directory = directory.display();
+    format!(
+        "#!/bin/sh\necho run >> {directory}/runs\n\
+         while [ ! -e {directory}/go ]; do sleep 0.05; done\n"
+    )
+}
+
+fn runs(directory: &Path) -> usize {
+    std::fs::read_to_string(directory.join("runs"))
+        .unwrap_or_default()
+        .lines()
+        .count()
+}
+
+async fn started(directory: &Path) {
+    let reached = async {
+        while runs(directory) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap();
+}
+
+fn go(directory: &Path) {
+    std::fs::write(directory.join("go"), "").unwrap();
+}
+
+#[tokio::test]
+async fn stored_operations_are_kept_up_to_date() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", "#!/bin/sh\n");
+    bench
+        .stub
+        .state()
+        .operations
+        .insert("t1".to_owned(), "sent".to_owned());
+    assert_eq!(
+        bench.run(&task("t1", json!({"script_path": "s.sh"}))).await,
+        ok()
+    );
+    let states = bench.stub.state().states.clone();
+    let expected = ["started", "response-sent"].map(|state| ("t1".to_owned(), state.to_owned()));
+    assert_eq!(states, expected);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_script_is_not_run_again() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .stub
+        .state()
+        .operations
+        .insert("t1".to_owned(), "started".to_owned());
+    let Response::Error(error) = bench.run(&task("t1", json!({"script_path": "s.sh"}))).await
+    else {
+        panic!("it was run again")
+    };
+    assert_eq!(error.known_exception_type, "NonRecoverableError");
+    assert_eq!(
+        error.message,
+        "Cannot resume - operation not resumable: script_runner.tasks.run"
+    );
+    assert_eq!(runs(bench.work_dir.path()), 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_answered_who_does_not_wait() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    go(bench.work_dir.path());
+    {
+        let mut state = bench.stub.state();
+        state
+            .executions
+            .insert("cancelled".to_owned(), "cancelled".to_owned());
+        state
+            .operations
+            .insert("done".to_owned(), "succeeded".to_owned());
+    }
+    let mut cancelled = task("t1", json!({"script_path": "s.sh"}));
+    cancelled.context.execution_id = Some("cancelled".to_owned());
+    let mut dead = task("t2", json!({"script_path": "s.sh"}));
+    dead.context.execution_token = Some("dead".to_owned());
+    for task in [
+        &cancelled,
+        &dead,
+        &task("done", json!({"script_path": "s.sh"})),
+    ] {
+        bench.send(task).await;
+    }
+    // The next answer is of the only one that was run.
+    assert_eq!(
+        bench.run(&task("t4", json!({"script_path": "s.sh"}))).await,
+        ok()
+    );
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_joins_the_run() {
+    let Some(url) = amqp_url() else { return };
+    let line = Line::to(&url, "ignored").await;
+    let Some(mut bench) = Bench::with_worker_at(&line.address).await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    started(bench.work_dir.path()).await;
+    line.cut();
+    // A second message shows that the worker is back and has been given the first one again.
+    bench.script("quick.sh", "#!/bin/sh\nctx returns quick\n");
+    assert_eq!(
+        bench
+            .run(&task("t2", json!({"script_path": "quick.sh"})))
+            .await,
+        Response::Ok(json!("quick"))
+    );
+    go(bench.work_dir.path());
+    let (id, response) = bench.reply().await;
+    assert_eq!((id.as_str(), response), ("t1", ok()));
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_response_survives_the_loss_of_the_broker() {
+    let Some(url) = amqp_url() else { return };
+    let line = Line::to(&url, "ignored").await;
+    let Some(mut bench) = Bench::with_worker_at(&line.address).await else {
+        return;
+    };
+    bench.script(
+        "s.sh",
+        &format!("{}ctx returns kept\n", counted(bench.work_dir.path())),
+    );
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    started(bench.work_dir.path()).await;
+    line.block();
+    go(bench.work_dir.path());
+    let kept = bench.work_dir.path().join("outcomes/t1.json");
+    let reached = async {
+        while !kept.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap();
+    line.unblock();
+    assert_eq!(
+        bench.reply().await,
+        ("t1".to_owned(), Response::Ok(json!("kept")))
+    );
+    let forgotten = async {
+        while kept.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, forgotten).await.unwrap();
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_kept_response_is_sent_instead_of_running_again() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .stub
+        .state()
+        .operations
+        .insert("t1".to_owned(), "response-sent".to_owned());
+    bench.stop_worker().await;
+    let kept = bench.work_dir.path().join("outcomes/t1.json");
+    std::fs::write(&kept, r#"{"ok": true, "result": "from before"}"#).unwrap();
+    bench.start_worker();
+    let response = bench.run(&task("t1", json!({"script_path": "s.sh"}))).await;
+    assert_eq!(response, Response::Ok(json!("from before")));
+    assert_eq!(runs(bench.work_dir.path()), 0);
+    bench.end().await;
+    assert!(!kept.exists());
+}
+
+#[tokio::test]
+async fn cancelling_kills_without_an_answer() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    started(bench.work_dir.path()).await;
+    let body = ServiceTask::cancel_operation("e1").to_body();
+    let message = Message::json("cloudify-mgmtworker-service", "service", &body).unwrap();
+    bench.requester.publish(&message.mandatory()).await.unwrap();
+    bench.script("quick.sh", "#!/bin/sh\n");
+    let mut next = task("t2", json!({"script_path": "quick.sh"}));
+    next.context.execution_id = Some("e2".to_owned());
+    bench
+        .stub
+        .state()
+        .executions
+        .insert("e2".to_owned(), "started".to_owned());
+    assert_eq!(bench.run(&next).await, ok());
+    // The end of the bench checks that the killed one's message is gone.
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn pings_are_answered() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    let body = ServiceTask::ping().to_body();
+    let message = Message::json("cloudify-mgmtworker-service", "service", &body).unwrap();
+    let message = message
+        .reply_to(REPLIES)
+        .correlation_id("p1")
+        .expiration_ms(29_800);
+    let mut state = bench.requester.state();
+    timeout(PATIENCE, state.wait_for(|state| state.is_up()))
+        .await
+        .unwrap()
+        .unwrap();
+    bench.requester.publish(&message.mandatory()).await.unwrap();
+    let (id, answer) = bench.reply().await;
+    let Response::Ok(answer) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(id, "p1");
+    assert!(answer["time"].as_f64().unwrap() > 1.5e9, "{answer}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_operation_is_answered_and_gone() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    let mut state = bench.requester.state();
+    timeout(PATIENCE, state.wait_for(|state| state.is_up()))
+        .await
+        .unwrap()
+        .unwrap();
+    for body in [json!({"cloudify_task": {}}), json!("?")] {
+        let message = Message::json("cloudify.management", "operation", &body).unwrap();
+        let message = message.reply_to(REPLIES).correlation_id("x");
+        bench.requester.publish(&message.mandatory()).await.unwrap();
+        let (_, response) = bench.reply().await;
+        assert!(matches!(response, Response::Error(_)));
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_silent_manager_is_asked_again() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", "#!/bin/sh\nctx returns ok\n");
+    bench.stub.state().failures = 2;
+    let response = bench.run(&task("t1", json!({"script_path": "s.sh"}))).await;
+    assert_eq!(response, Response::Ok(json!("ok")));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn shutting_down_waits_for_what_runs() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    started(bench.work_dir.path()).await;
+    bench.stop_worker.cancel();
+    go(bench.work_dir.path());
+    assert_eq!(bench.reply().await, ("t1".to_owned(), ok()));
+    bench.stop_worker().await;
+    bench.start_worker();
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_takes_too_long_to_end_is_reported_by_the_next_worker() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    bench
+        .stub
+        .state()
+        .operations
+        .insert("t1".to_owned(), "sent".to_owned());
+    bench.stop_worker().await;
+    bench.options.drain_ms = 50;
+    bench.start_worker();
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    started(bench.work_dir.path()).await;
+    bench.stop_worker().await;
+    bench.start_worker();
+    let (id, response) = bench.reply().await;
+    let Response::Error(error) = response else {
+        panic!("{response:?}")
+    };
+    assert_eq!(id, "t1");
+    assert!(
+        error.message.starts_with("Cannot resume"),
+        "{}",
+        error.message
+    );
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
+}
