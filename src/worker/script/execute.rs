@@ -69,19 +69,7 @@ async fn execute_with(
     } else {
         command.clone()
     };
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(line)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    job.worker.environment(&mut shell, &job.task.context);
-    shell.envs(script.env.iter().map(|(name, value)| (name, value)));
-    shell.env("CTX_SOCKET_URL", proxy.map(Proxy::url).unwrap_or_default());
-    if let Some(directory) = script.text("cwd") {
-        shell.current_dir(directory);
-    }
+    let mut shell = shell(job, script, &line, proxy);
     let mut process = Process::spawn(&mut shell)?;
     let pid = process.pid();
     job.logger
@@ -130,6 +118,23 @@ async fn execute_with(
             .await;
     }
     Ok(ran)
+}
+
+fn shell(job: &Job, script: &Script, line: &str, proxy: Option<&Proxy>) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(line)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    job.worker.environment(&mut shell, &job.task.context);
+    shell.envs(script.env.iter().map(|(name, value)| (name, value)));
+    shell.env("CTX_SOCKET_URL", proxy.map(Proxy::url).unwrap_or_default());
+    if let Some(directory) = script.text("cwd") {
+        shell.current_dir(directory);
+    }
+    shell
 }
 
 async fn report(job: &Job, pid: i32) -> std::convert::Infallible {

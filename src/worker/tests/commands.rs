@@ -96,19 +96,9 @@ fn scripts_need_exactly_one_source() {
 async fn the_command_speaks_to_the_proxy() {
     let stub = Stub::start().await;
     let limit = Duration::from_secs(1);
-    let rest = Rest::new(
-        &stub.url(),
-        &stub.url(),
-        None,
-        limit,
-        CancellationToken::new(),
-    );
-    let session = Session::new(
-        Arc::new(rest.await.unwrap()),
-        TOKEN,
-        "default_tenant",
-        false,
-    );
+    let (url, stop) = (stub.url(), CancellationToken::new());
+    let rest = Rest::new(&url, &url, None, limit, stop).await.unwrap();
+    let session = Session::new(Arc::new(rest), TOKEN, "default_tenant", false);
     let task = task("t1", json!({}));
     let task = OperationTask {
         id: None,
