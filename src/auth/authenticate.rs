@@ -1,0 +1,333 @@
+//! From what a request carries to who asks: execution tokens, Basic, access tokens, in this order.
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, header::AUTHORIZATION};
+use stratalog_projections::{
+    Condition, ListQuery, Reader, Scope, View,
+    views::{
+        executions::{Execution, is_active},
+        users::User,
+    },
+};
+use uuid::Uuid;
+
+use super::{
+    Caller, Directory, Method,
+    caller::ExecutionRef,
+    credentials::Credentials,
+    directory::Snapshot,
+    token,
+};
+use crate::{
+    clock,
+    db::{Database, Pooled},
+    error::{Error, ErrorCode},
+};
+
+/// Logins and uses of tokens are written down at most this often.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
+const NOTED_MAX: u64 = 100_000;
+/// How early the token of a scheduled execution is good.
+const SCHEDULED_EARLY_MS: i64 = 60_000;
+const MINUTE_MS: i64 = 60_000;
+
+/// What a request carries to prove who sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried<'a> {
+    /// `Execution-Token`.
+    pub execution_token: Option<&'a str>,
+    /// `Authentication-Token`.
+    pub token: Option<&'a str>,
+    /// `Authorization`.
+    pub authorization: Option<&'a str>,
+}
+
+impl<'a> Carried<'a> {
+    /// Takes it from the headers.
+    pub fn from_headers(headers: &'a HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            execution_token: text("execution-token"),
+            token: text("authentication-token"),
+            authorization: text(AUTHORIZATION.as_str()),
+        }
+    }
+}
+
+/// What authentication leaves behind; commands write it to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A user logged in with a password.
+    LoggedIn(String),
+    /// Somebody failed to.
+    Failed(String),
+    /// The access token of that id was used.
+    TokenUsed(String),
+}
+
+/// The outcome: a caller or a refusal, and what is to be noted either way.
+#[derive(Debug)]
+pub struct Identity {
+    /// Who asks; not yet in a tenant.
+    pub caller: Result<Caller, Error>,
+    /// What is to be noted.
+    pub note: Option<Note>,
+}
+
+impl From<Result<Caller, Error>> for Identity {
+    fn from(caller: Result<Caller, Error>) -> Self {
+        Self { caller, note: None }
+    }
+}
+
+/// Proves who asks.
+#[derive(Debug)]
+pub struct Authenticator {
+    directory: Directory,
+    database: Database,
+    credentials: Credentials,
+    noted: moka::sync::Cache<String, ()>,
+}
+
+/// A 401; every one of them begins with the same words.
+pub(crate) fn unauthorized(message: impl std::fmt::Display) -> Error {
+    Error::refused(
+        ErrorCode::Unauthorized,
+        format!("User unauthorized: {message}"),
+    )
+}
+
+fn wrong_credentials(user: &str) -> Error {
+    unauthorized(format!(
+        "Authentication failed for <User username=`{user}`>. Wrong credentials or locked account"
+    ))
+}
+
+impl Authenticator {
+    /// Looks people up in `directory`; executions that have ended, in the database.
+    pub fn new(directory: Directory, database: Database) -> Self {
+        let noted = moka::sync::Cache::builder()
+            .max_capacity(NOTED_MAX)
+            .time_to_live(NOTED_EVERY)
+            .build();
+        Self {
+            directory,
+            database,
+            credentials: Credentials::default(),
+            noted,
+        }
+    }
+
+    /// Who sent this.
+    pub async fn identify(&self, carried: Carried<'_>, request_id: Uuid) -> Identity {
+        let snapshot = self.directory.load();
+        let mut identity = self.prove(&snapshot, carried).await;
+        if let Ok(caller) = &mut identity.caller {
+            caller.request_id = request_id;
+        }
+        identity
+    }
+
+    async fn prove(&self, snapshot: &Snapshot, carried: Carried<'_>) -> Identity {
+        match self.by_execution_token(snapshot, carried).await {
+            Ok(Some(caller)) => return Ok(caller).into(),
+            Ok(None) => {}
+            Err(error) => return Err(error).into(),
+        }
+        if let Some((name, password)) = carried.authorization.and_then(basic)
+            && let Some(user) = snapshot.user(&name)
+        {
+            return self.by_password(snapshot, user, &password).await;
+        }
+        match carried.token {
+            Some(value) => self.by_access_token(snapshot, value),
+            None => Err(unauthorized("No authentication info provided")).into(),
+        }
+    }
+
+    /// True once per interval for each key.
+    fn first_in_interval(&self, key: String) -> bool {
+        self.noted.entry(key).or_insert(()).is_fresh()
+    }
+
+    async fn by_password(&self, snapshot: &Snapshot, user: &User, password: &str) -> Identity {
+        let name = &user.username;
+        let hash = &user.secret.password_hash;
+        match self.credentials.check(name, password, hash).await {
+            Err(error) => Err(error).into(),
+            Ok(false) => Identity {
+                caller: Err(wrong_credentials(name)),
+                note: Some(Note::Failed(name.clone())),
+            },
+            Ok(true) if !user.active => Err(wrong_credentials(name)).into(),
+            Ok(true) => {
+                let is_first = self.first_in_interval(format!("user {name}"));
+                Identity {
+                    caller: Ok(caller(snapshot, user, Method::Basic)),
+                    note: (is_first || user.secret.failed_logins > 0)
+                        .then(|| Note::LoggedIn(name.clone())),
+                }
+            }
+        }
+    }
+
+    fn by_access_token(&self, snapshot: &Snapshot, value: &str) -> Identity {
+        let Some((id, secret)) = token::parts(value) else {
+            return Err(unauthorized("Invalid token structure")).into();
+        };
+        let Some(known) = snapshot.token(id) else {
+            return Err(unauthorized("Unauthorized")).into();
+        };
+        if !token::same(&token::sha256_hex(secret), &known.secret.secret_hash) {
+            return Err(unauthorized("Unauthorized")).into();
+        }
+        let now_ms = clock::now_ms();
+        if known.secret.expires_at_ms.is_some_and(|end| end <= now_ms) {
+            return Err(unauthorized("Token is expired")).into();
+        }
+        let Some(user) = snapshot.user(&known.username) else {
+            return Err(unauthorized("Unauthorized")).into();
+        };
+        if !user.active || is_locked(snapshot, user, now_ms) {
+            return Err(wrong_credentials(&user.username)).into();
+        }
+        let is_first = self.first_in_interval(format!("token {id}"));
+        Identity {
+            caller: Ok(caller(snapshot, user, Method::Token)),
+            note: is_first.then(|| Note::TokenUsed(id.to_owned())),
+        }
+    }
+
+    async fn by_execution_token(
+        &self,
+        snapshot: &Snapshot,
+        carried: Carried<'_>,
+    ) -> Result<Option<Caller>, Error> {
+        let (value, is_certain) = match (carried.execution_token, carried.token) {
+            (Some(value), _) => (value, true),
+            (None, Some(value)) if !token::is_access_token(value) => (value, false),
+            _ => return Ok(None),
+        };
+        let sha256 = token::sha256_hex(value);
+        let found = match snapshot.execution(&sha256) {
+            Some(running) => Some((
+                ExecutionRef {
+                    id: running.id.clone(),
+                    tenant: running.tenant.clone(),
+                },
+                running.created_by.clone(),
+            )),
+            None => self.stored_execution(sha256).await?,
+        };
+        let Some((execution, creator)) = found else {
+            return match is_certain {
+                true => Err(unauthorized("invalid Execution Token")),
+                false => Ok(None),
+            };
+        };
+        let user = snapshot.user(&creator).filter(|user| user.active);
+        let user = user.ok_or_else(|| wrong_credentials(&creator))?;
+        let mut caller = caller(snapshot, user, Method::Execution);
+        caller.execution = Some(execution);
+        Ok(Some(caller))
+    }
+
+    /// An execution that is not active any more, or not yet, may still have something to say.
+    async fn stored_execution(
+        &self,
+        sha256: String,
+    ) -> Result<Option<(ExecutionRef, String)>, Error> {
+        let connection = Pooled(self.database.reader().await?);
+        let reader = Reader::begin(connection, stratalog_projections::At::Now).await?;
+        let query = ListQuery::all(View::Executions, Scope::Everything)
+            .with(Condition::AnyOf("token_sha256".to_owned(), vec![sha256]));
+        let Some(execution) = reader.select_as::<Execution>(&query).await?.pop() else {
+            return Ok(None);
+        };
+        let is_good = match execution.status.as_str() {
+            "scheduled" => execution
+                .own
+                .scheduled_for_ms
+                .is_some_and(|at| at - SCHEDULED_EARLY_MS <= clock::now_ms()),
+            "cancelled" => has_unfinished_operations(&reader, &execution).await?,
+            status => is_active(status),
+        };
+        drop(reader.finish().await?);
+        if !is_good {
+            return Err(unauthorized("invalid Execution Token"));
+        }
+        let found = ExecutionRef {
+            id: execution.id,
+            tenant: execution.tenant_name,
+        };
+        Ok(Some((found, execution.created_by)))
+    }
+
+    /// The user behind an execution, for what the manager does on its behalf.
+    ///
+    /// # Errors
+    /// 401 when the user is gone or inactive.
+    pub fn creator_of(&self, execution: ExecutionRef, creator: &str) -> Result<Caller, Error> {
+        let snapshot = self.directory.load();
+        let user = snapshot.user(creator).filter(|user| user.active);
+        let user: &Arc<User> = user.ok_or_else(|| wrong_credentials(creator))?;
+        let tenant = execution.tenant.clone();
+        let mut caller = caller(&snapshot, user, Method::Execution).in_tenant(&tenant);
+        caller.execution = Some(execution);
+        Ok(caller)
+    }
+}
+
+async fn has_unfinished_operations(
+    reader: &Reader<Pooled>,
+    execution: &Execution,
+) -> Result<bool, Error> {
+    let query = ListQuery::all(View::Operations, Scope::Everything)
+        .with(Condition::AnyOf(
+            "execution_id".to_owned(),
+            vec![execution.id.clone()],
+        ))
+        .with(Condition::NotAnyOf(
+            "state".to_owned(),
+            stratalog_projections::views::operations::END_STATES
+                .map(str::to_owned)
+                .to_vec(),
+        ));
+    Ok(reader.count(&query).await? > 0)
+}
+
+fn caller(snapshot: &Snapshot, user: &User, method: Method) -> Caller {
+    let system_roles = snapshot.system_roles(user);
+    Caller {
+        username: user.username.clone(),
+        tenant: None,
+        roles: system_roles,
+        system_roles,
+        method,
+        execution: None,
+        request_id: Uuid::nil(),
+        memberships: Arc::new(snapshot.memberships(user)),
+    }
+}
+
+/// Whether too many logins failed lately.
+pub(super) fn is_locked(snapshot: &Snapshot, user: &User, now_ms: i64) -> bool {
+    let rule = snapshot.lock;
+    rule.period_min >= 0
+        && user.secret.failed_logins > rule.failures_max
+        && user.secret.last_failed_at_ms + rule.period_min * MINUTE_MS > now_ms
+}
+
+/// Name and password of a Basic header whose name can be one of ours.
+fn basic(value: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (name, password) = text.split_once(':')?;
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        .then(|| (name.to_owned(), password.to_owned()))
+}

@@ -1,0 +1,232 @@
+//! Permissions the server checks.
+use super::{
+    ADMINS, ALL_BUT_OPERATIONS, EVERYBODY, MANAGERS, MEMBERS, OPERATORS, RoleSet, USERS,
+};
+
+macro_rules! permissions {
+    ($($roles:ident { $($variant:ident = $wire:literal,)* })*) => {
+        /// Something only some roles may do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Permission {
+            $($(#[doc = $wire] $variant,)*)*
+        }
+
+        impl Permission {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)*)*];
+
+            /// Its name on the wire.
+            pub fn wire(self) -> &'static str {
+                match self { $($(Self::$variant => $wire,)*)* }
+            }
+
+            /// The roles that hold it.
+            pub fn roles(self) -> RoleSet {
+                match self { $($(Self::$variant)|* => $roles,)* }
+            }
+        }
+    };
+}
+
+permissions! {
+    EVERYBODY {
+        BrokerGet = "broker_get",
+        DbNodesGet = "db_nodes_get",
+        IdentityProviderGet = "identity_provider_get",
+        LdapStatusGet = "ldap_status_get",
+        LicenseList = "license_list",
+        MaintenanceModeGet = "maintenance_mode_get",
+        ManagerConfigGet = "manager_config_get",
+        ProviderContextCreate = "provider_context_create",
+        ProviderContextGet = "provider_context_get",
+        StatusGet = "status_get",
+        TenantList = "tenant_list",
+        TokenGet = "token_get",
+        UserGetSelf = "user_get_self",
+        VersionGet = "version_get",
+    }
+    ALL_BUT_OPERATIONS {
+        *not* operations: createToken = "*not* operations: create_token",
+        DeleteToken = "delete_token",
+        ListToken = "list_token",
+    }
+    MEMBERS {
+        AgentGet = "agent_get",
+        AgentList = "agent_list",
+        BlueprintDownload = "blueprint_download",
+        BlueprintGet = "blueprint_get",
+        BlueprintList = "blueprint_list",
+        ClusterStatusGet = "cluster_status_get",
+        DeploymentCapabilities = "deployment_capabilities",
+        DeploymentGet = "deployment_get",
+        DeploymentGroupGet = "deployment_group_get",
+        DeploymentGroupList = "deployment_group_list",
+        DeploymentList = "deployment_list",
+        DeploymentModificationGet = "deployment_modification_get",
+        DeploymentModificationList = "deployment_modification_list",
+        DeploymentModificationOutputs = "deployment_modification_outputs",
+        DeploymentUpdateGet = "deployment_update_get",
+        DeploymentUpdateList = "deployment_update_list",
+        EventList = "event_list",
+        ExecutionGet = "execution_get",
+        ExecutionGroupGet = "execution_group_get",
+        ExecutionGroupList = "execution_group_list",
+        ExecutionList = "execution_list",
+        ExecutionScheduleGet = "execution_schedule_get",
+        ExecutionScheduleList = "execution_schedule_list",
+        ExecutionShouldStart = "execution_should_start",
+        FileServerAuth = "file_server_auth",
+        FilterGet = "filter_get",
+        FilterList = "filter_list",
+        InterDeploymentDependencyGet = "inter_deployment_dependency_get",
+        InterDeploymentDependencyList = "inter_deployment_dependency_list",
+        LabelsList = "labels_list",
+        ManagerGet = "manager_get",
+        NodeInstanceGet = "node_instance_get",
+        NodeInstanceList = "node_instance_list",
+        NodeList = "node_list",
+        Operations = "operations",
+        PluginDownload = "plugin_download",
+        PluginGet = "plugin_get",
+        PluginList = "plugin_list",
+        PluginsUpdateGet = "plugins_update_get",
+        PluginsUpdateList = "plugins_update_list",
+        SecretGet = "secret_get",
+        SecretList = "secret_list",
+        SecretsProviderGet = "secrets_provider_get",
+        SecretsProviderList = "secrets_provider_list",
+        SiteGet = "site_get",
+        SiteList = "site_list",
+    }
+    OPERATORS {
+        AgentCreate = "agent_create",
+        AgentUpdate = "agent_update",
+        DeploymentCreate = "deployment_create",
+        DeploymentDelete = "deployment_delete",
+        DeploymentGroupCreate = "deployment_group_create",
+        DeploymentGroupDelete = "deployment_group_delete",
+        DeploymentGroupUpdate = "deployment_group_update",
+        DeploymentModificationFinish = "deployment_modification_finish",
+        DeploymentModificationRollback = "deployment_modification_rollback",
+        DeploymentModify = "deployment_modify",
+        DeploymentSetSite = "deployment_set_site",
+        DeploymentSetVisibility = "deployment_set_visibility",
+        DeploymentUpdate = "deployment_update",
+        DeploymentUpdateCreate = "deployment_update_create",
+        DeploymentUpdateUpdate = "deployment_update_update",
+        EventCreate = "event_create",
+        EventDelete = "event_delete",
+        ExecutionCancel = "execution_cancel",
+        ExecutionDelete = "execution_delete",
+        ExecutionGroupCancel = "execution_group_cancel",
+        ExecutionGroupCreate = "execution_group_create",
+        ExecutionGroupUpdate = "execution_group_update",
+        ExecutionScheduleCreate = "execution_schedule_create",
+        ExecutionStart = "execution_start",
+        ExecutionStatusUpdate = "execution_status_update",
+        FilterCreate = "filter_create",
+        FilterDelete = "filter_delete",
+        FilterUpdate = "filter_update",
+        FunctionsEvaluate = "functions_evaluate",
+        InterDeploymentDependencyCreate = "inter_deployment_dependency_create",
+        InterDeploymentDependencyDelete = "inter_deployment_dependency_delete",
+        InterDeploymentDependencyUpdate = "inter_deployment_dependency_update",
+        NodeDelete = "node_delete",
+        NodeInstanceDelete = "node_instance_delete",
+        NodeInstanceUpdate = "node_instance_update",
+        NodeUpdate = "node_update",
+        PluginsUpdateCreate = "plugins_update_create",
+        TenantGet = "tenant_get",
+        TenantRabbitmqCredentials = "tenant_rabbitmq_credentials",
+    }
+    USERS {
+        BlueprintDelete = "blueprint_delete",
+        BlueprintUpload = "blueprint_upload",
+        PluginDelete = "plugin_delete",
+        PluginUpload = "plugin_upload",
+        ResourceSetVisibility = "resource_set_visibility",
+        SecretCreate = "secret_create",
+        SecretDelete = "secret_delete",
+        SecretExport = "secret_export",
+        SecretImport = "secret_import",
+        SecretUpdate = "secret_update",
+        SecretsProviderCreate = "secrets_provider_create",
+        SecretsProviderDelete = "secrets_provider_delete",
+        SecretsProviderUpdate = "secrets_provider_update",
+        SiteCreate = "site_create",
+        SiteDelete = "site_delete",
+        SiteUpdate = "site_update",
+    }
+    MANAGERS {
+        Administrators = "administrators",
+        ExecuteGlobalWorkflow = "execute_global_workflow",
+        ManagerConfigPut = "manager_config_put",
+    }
+    ADMINS {
+        AgentReplaceCerts = "agent_replace_certs",
+        AllTenants = "all_tenants",
+        AuditLogInject = "audit_log_inject",
+        AuditLogTruncate = "audit_log_truncate",
+        AuditLogView = "audit_log_view",
+        BrokerCredentials = "broker_credentials",
+        BrokerManage = "broker_manage",
+        ClusterNodeConfigUpdate = "cluster_node_config_update",
+        CommunityContactCreate = "community_contact_create",
+        CreateGlobalResource = "create_global_resource",
+        GetPasswordHash = "get_password_hash",
+        GettingStarted = "getting_started",
+        InjectToken = "inject_token",
+        LdapSet = "ldap_set",
+        LicenseRemove = "license_remove",
+        LicenseUpload = "license_upload",
+        LogBundleCreate = "log_bundle_create",
+        LogBundleDelete = "log_bundle_delete",
+        LogBundleDownload = "log_bundle_download",
+        LogBundleGet = "log_bundle_get",
+        LogBundleList = "log_bundle_list",
+        LogBundleStatusUpdate = "log_bundle_status_update",
+        MaintenanceModeSet = "maintenance_mode_set",
+        ManageOthersTokens = "manage_others_tokens",
+        ManagerManage = "manager_manage",
+        Monitoring = "monitoring",
+        ResourceSetGlobal = "resource_set_global",
+        SecretsProviderCredentials = "secrets_provider_credentials",
+        SetExecutionDetails = "set_execution_details",
+        SetExecutionGroupDetails = "set_execution_group_details",
+        SetOwner = "set_owner",
+        SetPluginUpdateDetails = "set_plugin_update_details",
+        SetTimestamp = "set_timestamp",
+        SnapshotCreate = "snapshot_create",
+        SnapshotDelete = "snapshot_delete",
+        SnapshotDownload = "snapshot_download",
+        SnapshotGet = "snapshot_get",
+        SnapshotList = "snapshot_list",
+        SnapshotRestore = "snapshot_restore",
+        SnapshotStatusUpdate = "snapshot_status_update",
+        SnapshotUpload = "snapshot_upload",
+        TenantAddGroup = "tenant_add_group",
+        TenantAddUser = "tenant_add_user",
+        TenantCreate = "tenant_create",
+        TenantDelete = "tenant_delete",
+        TenantListGetData = "tenant_list_get_data",
+        TenantRemoveGroup = "tenant_remove_group",
+        TenantRemoveUser = "tenant_remove_user",
+        TenantUpdateGroup = "tenant_update_group",
+        TenantUpdateUser = "tenant_update_user",
+        UserCreate = "user_create",
+        UserDelete = "user_delete",
+        UserGet = "user_get",
+        UserGroupAddUser = "user_group_add_user",
+        UserGroupCreate = "user_group_create",
+        UserGroupDelete = "user_group_delete",
+        UserGroupGet = "user_group_get",
+        UserGroupList = "user_group_list",
+        UserGroupRemoveUser = "user_group_remove_user",
+        UserGroupUpdate = "user_group_update",
+        UserList = "user_list",
+        UserSetActivated = "user_set_activated",
+        UserToken = "user_token",
+        UserUnlock = "user_unlock",
+        UserUpdate = "user_update",
+    }
+}
