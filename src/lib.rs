@@ -1,6 +1,8 @@
 //! Stratalog: an event-sourced manager for Cloudify blueprints. Modules in layer order, lowest first.
 pub mod clock;
+pub mod config;
 pub mod error;
+pub mod seal;
 pub mod tasks;
 
 pub mod dsl;
@@ -10,11 +12,16 @@ pub mod db;
 pub mod files;
 pub mod log;
 
+pub mod auth;
 pub mod store;
+
+pub mod commands;
+pub mod context;
 
 pub mod snapshot;
 
 pub mod worker;
 
 pub mod listener;
+pub mod rest;
 pub mod tls;

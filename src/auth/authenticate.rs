@@ -7,16 +7,14 @@ use stratalog_projections::{
     Condition, ListQuery, Reader, Scope, View,
     views::{
         executions::{Execution, is_active},
+        operations::{Operation, is_terminal},
         users::User,
     },
 };
 use uuid::Uuid;
 
 use super::{
-    Caller, Directory, Method,
-    caller::ExecutionRef,
-    credentials::Credentials,
-    directory::Snapshot,
+    Caller, Directory, Method, caller::ExecutionRef, credentials::Credentials, directory::Snapshot,
     token,
 };
 use crate::{
@@ -283,18 +281,14 @@ async fn has_unfinished_operations(
     reader: &Reader<Pooled>,
     execution: &Execution,
 ) -> Result<bool, Error> {
-    let query = ListQuery::all(View::Operations, Scope::Everything)
-        .with(Condition::AnyOf(
-            "execution_id".to_owned(),
-            vec![execution.id.clone()],
-        ))
-        .with(Condition::NotAnyOf(
-            "state".to_owned(),
-            stratalog_projections::views::operations::END_STATES
-                .map(str::to_owned)
-                .to_vec(),
-        ));
-    Ok(reader.count(&query).await? > 0)
+    let query = ListQuery::all(View::Operations, Scope::Everything).with(Condition::AnyOf(
+        "execution_id".to_owned(),
+        vec![execution.id.clone()],
+    ));
+    let operations: Vec<Operation> = reader.select_as(&query).await?;
+    Ok(operations
+        .iter()
+        .any(|operation| !is_terminal(&operation.state)))
 }
 
 fn caller(snapshot: &Snapshot, user: &User, method: Method) -> Caller {

@@ -158,9 +158,14 @@ impl Caller {
     #[must_use]
     pub fn in_tenant(&self, tenant: &str) -> Self {
         let mut caller = self.clone();
-        caller.tenant = Some(tenant.to_owned());
-        caller.roles = self.roles_in(tenant);
+        caller.enter(tenant);
         caller
+    }
+
+    /// Goes to another tenant.
+    pub(crate) fn enter(&mut self, tenant: &str) {
+        self.tenant = Some(tenant.to_owned());
+        self.roles = self.roles_in(tenant);
     }
 
     fn roles_in(&self, tenant: &str) -> RoleSet {
@@ -291,5 +296,4 @@ impl Caller {
             auth_method: self.method.name().to_owned(),
         }
     }
-
 }

@@ -19,8 +19,8 @@ use crate::{
 
 mod executions;
 
-pub use executions::RunningExecution;
 use executions::Executions;
+pub use executions::RunningExecution;
 
 type Map<T> = imbl::HashMap<String, Arc<T>>;
 
@@ -43,7 +43,7 @@ impl Default for LockRule {
 }
 
 /// One moment of the directory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     users: Map<User>,
     tokens: Map<Token>,
@@ -51,6 +51,21 @@ pub struct Snapshot {
     executions: Executions,
     /// When users are locked out.
     pub lock: LockRule,
+    /// Size of a page when the client asks for none.
+    pub page_size: i64,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            users: Map::default(),
+            tokens: Map::default(),
+            tenants: Map::default(),
+            executions: Executions::default(),
+            lock: LockRule::default(),
+            page_size: 1_000,
+        }
+    }
 }
 
 impl Snapshot {
@@ -118,6 +133,7 @@ impl Snapshot {
         match (setting.scope.as_str(), setting.name.as_str()) {
             ("rest", "account_lock_period") => self.lock.period_min = number,
             ("rest", "failed_logins_before_account_lock") => self.lock.failures_max = number,
+            ("rest", "default_page_size") => self.page_size = number,
             _ => {}
         }
     }
@@ -197,7 +213,8 @@ impl Directory {
     pub fn apply(&self, events: &[Recorded], last_position: i64) {
         let mut working = self.lock();
         let mut snapshot: Option<Snapshot> = None;
-        for recorded in events.iter().filter(|e| e.position > working.position) {
+        let known = working.position;
+        for recorded in events.iter().filter(|e| e.position > known) {
             let concerns = matches!(
                 recorded.stream.category,
                 Category::User

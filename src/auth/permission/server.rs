@@ -1,7 +1,5 @@
 //! Permissions the server checks.
-use super::{
-    ADMINS, ALL_BUT_OPERATIONS, EVERYBODY, MANAGERS, MEMBERS, OPERATORS, RoleSet, USERS,
-};
+use super::{ADMINS, ALL_BUT_OPERATIONS, EVERYBODY, MANAGERS, MEMBERS, OPERATORS, RoleSet, USERS};
 
 macro_rules! permissions {
     ($($roles:ident { $($variant:ident = $wire:literal,)* })*) => {
@@ -46,7 +44,7 @@ permissions! {
         VersionGet = "version_get",
     }
     ALL_BUT_OPERATIONS {
-        *not* operations: createToken = "*not* operations: create_token",
+        CreateToken = "create_token",
         DeleteToken = "delete_token",
         ListToken = "list_token",
     }

@@ -1,0 +1,166 @@
+//! Settings of the process: defaults, then a TOML file, then `STRATALOG_*` of the environment, then flags.
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Provider,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Value},
+};
+use serde::{Deserialize, Serialize};
+
+#[cfg(test)]
+mod tests;
+
+/// Prefix of the environment's settings.
+const PREFIX: &str = "STRATALOG_";
+
+/// A setting that is not shown in logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings of the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where PostgreSQL is: `postgres://user:password@host:port/database`.
+    pub database_url: Hidden,
+    /// Connections reads may hold.
+    pub database_readers: usize,
+    /// Where RabbitMQ is; without it operations wait.
+    pub amqp_url: Option<Hidden>,
+    /// Certificates that RabbitMQ's may be signed with.
+    pub amqp_ca_file: Option<PathBuf>,
+    /// RabbitMQ's management interface: `http://user:password@host:15672`.
+    pub amqp_management_url: Option<Hidden>,
+    /// Where the process keeps its files.
+    pub data_dir: PathBuf,
+    /// Where file contents are kept, if not below `data_dir`: a directory or `s3://bucket/prefix`.
+    pub blob_store: Option<String>,
+    /// Key that seals secrets, if not below `data_dir`; shared by all managers of a database.
+    pub key_file: Option<PathBuf>,
+    /// Where the REST API listens.
+    pub rest_listen: SocketAddr,
+    /// Where workers and agents are served over TLS.
+    pub internal_listen: SocketAddr,
+    /// Name or address under which workers and agents reach this manager.
+    pub advertised_host: String,
+    /// Password of the first user, needed once: when the log is empty.
+    pub admin_password: Option<Hidden>,
+    /// Python with the plugins' libraries, for the worker.
+    pub python: PathBuf,
+    /// What is logged: `info`, `stratalog=debug,warn`…
+    pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// Largest JSON body.
+    pub body_bytes_max: usize,
+    /// Largest uploaded file.
+    pub upload_bytes_max: u64,
+    /// Memory for small files that are served often.
+    pub file_cache_bytes_max: u64,
+    /// How long running requests may take to end when the process stops.
+    pub drain_timeout_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: Hidden("postgres://stratalog@127.0.0.1:5432/stratalog".to_owned()),
+            database_readers: 32,
+            amqp_url: None,
+            amqp_ca_file: None,
+            amqp_management_url: None,
+            data_dir: PathBuf::from("/var/lib/stratalog"),
+            blob_store: None,
+            key_file: None,
+            rest_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            internal_listen: SocketAddr::from(([127, 0, 0, 1], 53333)),
+            advertised_host: "127.0.0.1".to_owned(),
+            admin_password: None,
+            python: PathBuf::from("python3"),
+            log: "info".to_owned(),
+            log_format: LogFormat::Json,
+            body_bytes_max: 64 * 1024 * 1024,
+            upload_bytes_max: 4 * 1024 * 1024 * 1024,
+            file_cache_bytes_max: 32 * 1024 * 1024,
+            drain_timeout_s: 30,
+        }
+    }
+}
+
+impl Settings {
+    /// Gathers the settings of this process.
+    ///
+    /// # Errors
+    /// A file that cannot be read, values of the wrong kind, unknown names in the file.
+    pub fn load(file: Option<&Path>, flags: impl Provider) -> Result<Self, figment::Error> {
+        Self::gather(file, std::env::vars(), flags)
+    }
+
+    fn gather(
+        file: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+        flags: impl Provider,
+    ) -> Result<Self, figment::Error> {
+        let defaults = Figment::from(Serialized::defaults(Self::default()));
+        let environment = environment(&defaults.extract()?, variables);
+        let mut figment = defaults;
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment
+            .merge(Serialized::defaults(environment))
+            .merge(flags)
+            .extract()
+    }
+
+    /// The directory or address of the blob store.
+    pub fn blob_address(&self) -> String {
+        let local = || self.data_dir.join("blobs").display().to_string();
+        self.blob_store.clone().unwrap_or_else(local)
+    }
+
+    /// The key that seals secrets.
+    pub fn key_path(&self) -> PathBuf {
+        let local = || self.data_dir.join("keys/master.key");
+        self.key_file.clone().unwrap_or_else(local)
+    }
+}
+
+/// Settings of the environment, in the kinds their defaults have: a password of digits stays a text.
+fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)>) -> Dict {
+    variables
+        .filter_map(|(name, text)| {
+            let key = name.strip_prefix(PREFIX)?.to_lowercase();
+            let value = match defaults.get(&key)? {
+                // what is no number is refused together with everything else
+                Value::Num(..) => text
+                    .parse::<u64>()
+                    .map_or_else(|_| Value::from(text), Value::from),
+                _ => Value::from(text),
+            };
+            Some((key, value))
+        })
+        .collect()
+}

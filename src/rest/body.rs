@@ -1,0 +1,168 @@
+//! JSON bodies: capped, typed, and refused in the words clients know.
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt, pin_mut};
+use http::{HeaderMap, header::CONTENT_TYPE};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::error::{Error, ErrorCode};
+
+#[cfg(test)]
+mod tests;
+
+/// Reads a body up to a size.
+pub(super) async fn collect<B: Buf>(
+    stream: impl Stream<Item = Result<B, warp::Error>>,
+    bytes_max: usize,
+) -> Result<Bytes, Error> {
+    pin_mut!(stream);
+    let mut body = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        let mut chunk = chunk.map_err(broken)?;
+        if body.len() + chunk.remaining() > bytes_max {
+            return Err(too_large(bytes_max as u64));
+        }
+        body.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
+    }
+    Ok(body.freeze())
+}
+
+pub(super) fn broken(error: warp::Error) -> Error {
+    Error::bad_parameters(format!("The request body cannot be read: {error}"))
+}
+
+pub(super) fn too_large(bytes_max: u64) -> Error {
+    Error::refused(
+        ErrorCode::PayloadTooLarge,
+        format!("The request body is larger than {bytes_max} bytes"),
+    )
+}
+
+/// Checks that a body claims to be JSON.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
+    if given.is_some_and(|given| given.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        ErrorCode::UnsupportedContentType,
+        "Content type must be application/json",
+    ))
+}
+
+/// A typed body.
+///
+/// # Errors
+/// 400 in the words clients know: a missing key, a value of the wrong type.
+pub fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Error> {
+    match serde_json::from_slice(bytes) {
+        Ok(body) => Ok(body),
+        Err(error) => Err(refusal::<B>(bytes, &error)),
+    }
+}
+
+/// Reads it once more, slower, to say what is wrong with it.
+fn refusal<B: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Error {
+    let value: Value = match serde_json::from_slice(bytes) {
+        Ok(value @ Value::Object(_)) => value,
+        Ok(other) => {
+            return Error::bad_parameters(format!(
+                "The request body is expected to be of type dict but is of type {}",
+                type_name(&other)
+            ));
+        }
+        Err(error) => {
+            return Error::bad_parameters(format!("The request body is no JSON: {error}"));
+        }
+    };
+    let Err(at) = serde_path_to_error::deserialize::<_, B>(&value) else {
+        return Error::bad_parameters(format!("The request body cannot be used: {error}"));
+    };
+    let path = at.path().to_string();
+    let message = at.inner().to_string();
+    if let Some(name) = between(&message, "missing field `", '`') {
+        return Error::bad_parameters(format!("Missing {name} in json request body"));
+    }
+    let expected = message.split(", expected ").nth(1).and_then(expected_type);
+    match (expected, value.pointer(&pointer(&path))) {
+        (Some(expected), Some(found)) => Error::bad_parameters(format!(
+            "{path} parameter is expected to be of type {expected} but is of type {}",
+            type_name(found)
+        )),
+        _ => Error::bad_parameters(format!("{path}: {message}")),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, end: char) -> Option<&'a str> {
+    text.split(before).nth(1)?.split(end).next()
+}
+
+/// `a.b[0]` as a JSON pointer.
+fn pointer(path: &str) -> String {
+    let dotted = path.replace('[', ".").replace(']', "");
+    dotted
+        .split('.')
+        .map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1")))
+        .collect()
+}
+
+/// Clients know the names Python gives to types.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+fn expected_type(words: &str) -> Option<&'static str> {
+    let words = words.trim_start_matches("a ").trim_start_matches("an ");
+    match words.split([' ', '`']).next()? {
+        "string" | "borrowed" => Some("str"),
+        "boolean" => Some("bool"),
+        "map" | "struct" => Some("dict"),
+        "sequence" => Some("list"),
+        "f32" | "f64" | "float" => Some("float"),
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" | "integer" => {
+            Some("int")
+        }
+        _ => None,
+    }
+}
+
+/// For `#[serde(default, deserialize_with = "body::flag")]`: true and false, or the words for them; null is false.
+///
+/// # Errors
+/// Any other value.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(optional_flag(deserializer)?.unwrap_or(false))
+}
+
+/// As [`flag`], and tells null apart.
+///
+/// # Errors
+/// Any other value.
+pub fn optional_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Bool(bool),
+        Text(String),
+    }
+    let refuse = || serde::de::Error::custom("expected true or false");
+    match Option::<Flag>::deserialize(deserializer).map_err(|_: D::Error| refuse())? {
+        None => Ok(None),
+        Some(Flag::Bool(flag)) => Ok(Some(flag)),
+        Some(Flag::Text(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+        Some(Flag::Text(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+        Some(Flag::Text(_)) => Err(refuse()),
+    }
+}

@@ -1,0 +1,289 @@
+//! From a request to what a handler needs: who asks, in which tenant, with what body. Authentication comes before the
+//! body is read.
+use std::{convert::Infallible, pin::Pin, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use futures::{Stream, StreamExt};
+use http::{HeaderMap, Method};
+use serde::{Serialize, de::DeserializeOwned};
+use stratalog_projections::{At, View as ViewName};
+use uuid::Uuid;
+use warp::{Filter, Rejection, path::FullPath};
+
+use super::{Answer, Include, Query, Version, body};
+use crate::{
+    auth::{Caller, Carried},
+    commands,
+    context::Context,
+    error::{Error, ErrorCode},
+    listener::{IsHead, Peer},
+    store::View,
+};
+
+mod moment;
+
+/// What stands before the body.
+#[derive(Debug)]
+pub struct Head {
+    /// The method; `GET` for `HEAD`.
+    pub method: Method,
+    /// The path as sent.
+    pub path: String,
+    /// The query.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The version of the API the path asks for.
+    pub version: Version,
+    /// Whether only the headers are wanted.
+    pub is_head: bool,
+    /// Who is at the other end.
+    pub peer: Option<Peer>,
+}
+
+/// A request whose sender is known.
+#[derive(Debug)]
+pub struct Request<B = ()> {
+    /// The context.
+    pub ctx: Arc<Context>,
+    /// Who asks, in the tenant asked for.
+    pub caller: Caller,
+    /// What stood before the body.
+    pub head: Arc<Head>,
+    /// The body.
+    pub body: B,
+}
+
+/// An uploaded body, up to the size the settings allow.
+pub struct BodyStream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>);
+
+impl std::fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BodyStream")
+    }
+}
+
+impl Stream for BodyStream {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl<B> Request<B> {
+    /// The query.
+    pub fn query(&self) -> &Query {
+        &self.head.query
+    }
+
+    /// Whether the list spans all tenants of the caller.
+    ///
+    /// # Errors
+    /// 400 for a value that is neither true nor false.
+    pub fn all_tenants(&self) -> Result<bool, Error> {
+        self.query().flag("_all_tenants")
+    }
+
+    /// Starts reading at the moment the client asked for.
+    ///
+    /// # Errors
+    /// 400 for a moment that is none; `Unavailable` when the database is down.
+    pub async fn view(&self) -> Result<View, Error> {
+        match moment::asked(&self.head)? {
+            None => self.ctx.store.read(At::Now).await,
+            Some(moment) => moment.read(&self.ctx.store).await,
+        }
+    }
+
+    /// A stored document as answer, with the fields asked for.
+    ///
+    /// # Errors
+    /// 400 for a field in `_include` that the view does not have.
+    pub fn document(&self, view: &View, of: ViewName, document: &str) -> Result<Answer, Error> {
+        let include = self.include(of)?;
+        let text = match include {
+            Some(include) => include.project(document)?,
+            None => document.to_owned(),
+        };
+        Ok(Answer::text(text).at(view.position()))
+    }
+
+    /// The fields of a view that the client wants.
+    ///
+    /// # Errors
+    /// 400 for one that the view does not have.
+    pub fn include(&self, of: ViewName) -> Result<Option<Include>, Error> {
+        Include::parse(self.query(), |name| of.def().field(name).is_some())
+    }
+
+    /// A value as answer, with the top-level fields asked for.
+    ///
+    /// # Errors
+    /// 400 for a field in `_include` that the value does not have.
+    pub fn answer<T: Serialize>(&self, value: &T) -> Result<Answer, Error> {
+        let text = serde_json::to_string(value).map_err(Error::internal)?;
+        if self.query().get("_include").is_none() {
+            return Ok(Answer::text(text));
+        }
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(Error::internal)?;
+        match Include::parse(self.query(), |name| value.get(name).is_some())? {
+            Some(include) => Ok(Answer::text(include.project(&text)?)),
+            None => Ok(Answer::text(text)),
+        }
+    }
+
+    /// The same request with another body.
+    fn with<C>(self, body: C) -> Request<C> {
+        Request {
+            ctx: self.ctx,
+            caller: self.caller,
+            head: self.head,
+            body,
+        }
+    }
+}
+
+type Outcome<B> = Result<Request<B>, Error>;
+
+fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone {
+    let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(raw_query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<IsHead>())
+        .and(warp::ext::optional::<Peer>())
+        .map(
+            |method, path: FullPath, query: String, headers, head: Option<IsHead>, peer| {
+                Arc::new(Head {
+                    version: Version::of_path(path.as_str()),
+                    path: path.as_str().to_owned(),
+                    query: Query::parse(&query),
+                    is_head: head.is_some(),
+                    method,
+                    headers,
+                    peer,
+                })
+            },
+        )
+}
+
+/// A request whose body, if any, does not matter.
+pub fn read(
+    ctx: &Arc<Context>,
+) -> impl Filter<Extract = (Outcome<()>,), Error = Infallible> + Clone + use<> {
+    let ctx = ctx.clone();
+    head().then(move |head| authenticate(ctx.clone(), head))
+}
+
+/// Whatever anybody may ask: nobody is authenticated.
+pub fn open() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone {
+    head()
+}
+
+/// A request with a JSON body.
+pub fn write<B: DeserializeOwned + Send>(
+    ctx: &Arc<Context>,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
+    let ctx = ctx.clone();
+    head().and(warp::body::stream()).then(move |head, stream| {
+        let ctx = ctx.clone();
+        async move {
+            let request = authenticate(ctx, head).await?;
+            body::check_content_type(&request.head.headers)?;
+            let bytes = collect(&request, stream).await?;
+            let body = body::parse(&bytes)?;
+            Ok(request.with(body))
+        }
+    })
+}
+
+/// A request with a JSON body that may be missing.
+pub fn write_optional<B: DeserializeOwned + Default + Send>(
+    ctx: &Arc<Context>,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
+    let ctx = ctx.clone();
+    head().and(warp::body::stream()).then(move |head, stream| {
+        let ctx = ctx.clone();
+        async move {
+            let request = authenticate(ctx, head).await?;
+            let bytes = collect(&request, stream).await?;
+            let body = match bytes.trim_ascii() {
+                b"" | b"null" => B::default(),
+                bytes => body::parse(bytes)?,
+            };
+            Ok(request.with(body))
+        }
+    })
+}
+
+/// A request whose body is a file, whatever its content type says.
+pub fn upload(
+    ctx: &Arc<Context>,
+) -> impl Filter<Extract = (Outcome<BodyStream>,), Error = Rejection> + Clone + use<> {
+    let ctx = ctx.clone();
+    head().and(warp::body::stream()).then(move |head, stream| {
+        let ctx = ctx.clone();
+        async move {
+            let request = authenticate(ctx, head).await?;
+            let bytes_max = request.ctx.settings.upload_bytes_max;
+            Ok(request.with(capped(stream, bytes_max)))
+        }
+    })
+}
+
+async fn collect<C: Buf>(
+    request: &Request,
+    stream: impl Stream<Item = Result<C, warp::Error>>,
+) -> Result<Bytes, Error> {
+    body::collect(stream, request.ctx.settings.body_bytes_max).await
+}
+
+fn capped<C: Buf>(
+    stream: impl Stream<Item = Result<C, warp::Error>> + Send + 'static,
+    bytes_max: u64,
+) -> BodyStream {
+    let mut size_bytes = 0;
+    let chunks = stream.map(move |chunk| {
+        let mut chunk = chunk.map_err(body::broken)?;
+        size_bytes += chunk.remaining() as u64;
+        if size_bytes > bytes_max {
+            return Err(body::too_large(bytes_max));
+        }
+        Ok(chunk.copy_to_bytes(chunk.remaining()))
+    });
+    BodyStream(Box::pin(chunks))
+}
+
+async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
+    let carried = Carried::from_headers(&head.headers);
+    let identity = ctx.authenticator.identify(carried, Uuid::now_v7()).await;
+    if let Some(note) = identity.note {
+        commands::users::note(&ctx, note).await;
+    }
+    let mut caller = identity.caller?;
+    if let Some(tenant) = head.headers.get("tenant") {
+        let tenant = String::from_utf8_lossy(tenant.as_bytes());
+        if ctx.directory.load().tenant(&tenant).is_none() {
+            return Err(Error::refused(
+                ErrorCode::Forbidden,
+                format!(
+                    "Authorization failed: Tried to authenticate with invalid tenant name: {tenant}"
+                ),
+            ));
+        }
+        caller.enter(&tenant);
+    } else if let Some(execution) = caller.execution.clone() {
+        caller.enter(&execution.tenant);
+    }
+    Ok(Request {
+        ctx,
+        caller,
+        head,
+        body: (),
+    })
+}

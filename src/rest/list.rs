@@ -1,0 +1,204 @@
+//! Lists: paging, order, filters and search from the query, and the envelope around stored documents.
+use std::fmt::Write;
+
+use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View};
+
+use super::{Answer, Include, Query, Request, query::shown};
+use crate::{auth::Permission, error::Error};
+
+/// A list as asked for.
+#[derive(Debug)]
+pub struct Listing {
+    /// What is looked for. Conditions may be added.
+    pub query: ListQuery,
+    /// Fields wanted.
+    pub include: Option<Include>,
+    /// Size of a page, as the metadata tell it.
+    pub size: i64,
+    /// Rows skipped.
+    pub offset: i64,
+}
+
+/// The list of a view's rows that the caller may see.
+///
+/// # Errors
+/// 400 for a query that makes no sense, 403 without the permission or a tenant.
+pub async fn answer<B>(
+    req: &Request<B>,
+    view: View,
+    permission: Permission,
+) -> Result<Answer, Error> {
+    answer_where(req, view, permission, Vec::new()).await
+}
+
+/// As [`answer`], with further conditions.
+///
+/// # Errors
+/// As [`answer`].
+pub async fn answer_where<B>(
+    req: &Request<B>,
+    view: View,
+    permission: Permission,
+    conditions: Vec<Condition>,
+) -> Result<Answer, Error> {
+    let scope = req.caller.scope(req.all_tenants()?, permission)?;
+    let mut listing = Listing::parse(req, view, scope)?;
+    listing.query.conditions.extend(conditions);
+    listing.read(req).await
+}
+
+impl Listing {
+    /// Takes it from a request's query.
+    ///
+    /// # Errors
+    /// 400 for fields that do not exist and numbers that are none.
+    pub fn parse<B>(req: &Request<B>, view: View, scope: Scope) -> Result<Self, Error> {
+        let query = req.query();
+        let size_default = req.ctx.directory.load().page_size;
+        let size = query.number("_size")?.unwrap_or(size_default);
+        let offset = query.number("_offset")?.unwrap_or(0);
+        let all = query.flag("_get_all_results")?;
+        let mut conditions = filters(query, view)?;
+        conditions.extend(search(query, view));
+        Ok(Self {
+            query: ListQuery {
+                view,
+                scope,
+                conditions,
+                sort: sort(query, view)?,
+                offset: if all { 0 } else { offset },
+                size: (!all).then_some(size),
+            },
+            include: req.include(view)?,
+            size,
+            offset,
+        })
+    }
+
+    /// Reads the page and answers with the stored documents as they are.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn read<B>(&self, req: &Request<B>) -> Result<Answer, Error> {
+        let reader = req.view().await?;
+        let Listed { rows, total } = reader.list(&self.query).await?;
+        let position = reader.position();
+        drop(reader.finish().await?);
+        let documents = rows.iter().map(|row| row.doc.as_str());
+        Ok(self.envelope(documents, total)?.at(position))
+    }
+
+    /// The envelope around documents.
+    ///
+    /// # Errors
+    /// `Internal` for a document that is none.
+    pub fn envelope<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a str>,
+        total: i64,
+    ) -> Result<Answer, Error> {
+        let mut items = String::from(r#"{"items":["#);
+        for (i, document) in documents.enumerate() {
+            if i > 0 {
+                items.push(',');
+            }
+            match &self.include {
+                Some(include) => items.push_str(&include.project(document)?),
+                None => items.push_str(document),
+            }
+        }
+        let Self { size, offset, .. } = self;
+        write!(
+            items,
+            r#"],"metadata":{{"pagination":{{"total":{total},"size":{size},"offset":{offset}}},"#
+        )
+        .map_err(Error::internal)?;
+        items.push_str(r#""filtered":null}}"#);
+        Ok(Answer::text(items))
+    }
+}
+
+/// Keys that do not begin with `_` are fields; repeated ones are alternatives.
+fn filters(query: &Query, view: View) -> Result<Vec<Condition>, Error> {
+    let mut conditions: Vec<Condition> = Vec::new();
+    for (key, value) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
+        let field = view.def().field(key).filter(|field| field.is_filterable());
+        let Some(field) = field else {
+            return Err(unknown("Filter", key, view));
+        };
+        let value = match field.kind {
+            Kind::Bool => value.to_ascii_lowercase(),
+            _ => value.to_owned(),
+        };
+        let known = conditions.iter_mut().find_map(|condition| match condition {
+            Condition::AnyOf(name, values) if name == key => Some(values),
+            _ => None,
+        });
+        match known {
+            Some(values) => values.push(value),
+            None => conditions.push(Condition::AnyOf(key.to_owned(), vec![value])),
+        }
+    }
+    Ok(conditions)
+}
+
+/// The field that `_search` looks into.
+fn search_field(view: View) -> Option<&'static str> {
+    match view {
+        View::Executions => None,
+        View::Users => Some("username"),
+        View::Tenants => Some("name"),
+        _ => Some("id"),
+    }
+}
+
+fn search(query: &Query, view: View) -> Option<Condition> {
+    let mut parts = Vec::new();
+    let mut look = |key: &str, field: Option<&str>| {
+        let field = field.filter(|field| view.def().field(field).is_some());
+        if let (Some(text), Some(field)) = (query.get(key), field) {
+            let text: String = unicode_normalization::UnicodeNormalization::nfkc(text).collect();
+            parts.push(Condition::Search(field.to_owned(), text));
+        }
+    };
+    look("_search", search_field(view));
+    look("_search_name", Some("display_name"));
+    match parts.len() {
+        0 => None,
+        1 => parts.pop(),
+        _ => Some(Condition::Or(parts)),
+    }
+}
+
+fn sort(query: &Query, view: View) -> Result<Vec<Sort>, Error> {
+    query
+        .all("_sort")
+        .map(|text| {
+            let (name, descending) = match text.strip_prefix('-') {
+                Some(name) => (name, true),
+                // a plus sign that was not escaped arrives as a space
+                None => (text.trim_start_matches(['+', ' ']), false),
+            };
+            let field = view.def().field(name).filter(|field| field.is_filterable());
+            let field = field.ok_or_else(|| unknown("Sort", name, view))?;
+            Ok(Sort {
+                field: field.name.to_owned(),
+                descending,
+            })
+        })
+        .collect()
+}
+
+fn unknown(what: &str, key: &str, view: View) -> Error {
+    let fields = view
+        .def()
+        .fields
+        .iter()
+        .filter(|field| field.is_filterable());
+    let names: Vec<String> = fields.map(|field| format!("'{}'", field.name)).collect();
+    Error::bad_parameters(format!(
+        "{what} keys '['{}']' do not exist. Allowed keys are: [{}]",
+        shown(key),
+        names.join(", ")
+    ))
+}
