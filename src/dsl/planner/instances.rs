@@ -92,13 +92,8 @@ pub(super) fn describe_one(
         .iter()
         .map(|tie| {
             let target = forest.get(tie.target);
-            let kind = entity
-                .links
-                .iter()
-                .find(|link| link.position == tie.position)
-                .map_or("", |link| link.kind);
             json!({
-                "type": kind,
+                "type": entity.kind_at(tie.position),
                 "target_name": topology.entity(target.entity).name,
                 "target_id": target.id,
             })

@@ -1,13 +1,17 @@
 //! From a parsed plan to a deployment: inputs, instances, scaling and modification.
+mod differences;
 mod forest;
 mod ids;
 mod inputs;
 mod instances;
 mod inter_deployment;
 mod links;
+mod modify;
 mod prepare;
+mod previous;
 mod topology;
 
 pub use ids::{CountedIds, IdSource, RandomIds};
 pub use instances::instances;
+pub use modify::{Change, Modification, modify};
 pub use prepare::{Getters, PrepareOptions, prepare};

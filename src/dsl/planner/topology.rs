@@ -30,6 +30,15 @@ impl Entity<'_> {
     pub(super) fn is_host(&self) -> bool {
         self.host == Some(self.name)
     }
+
+    /// The type of the relationship at a position of the template.
+    pub(super) fn kind_at(&self, position: usize) -> &str {
+        self.links
+            .binary_search_by_key(&position, |link| link.position)
+            .ok()
+            .and_then(|at| self.links.get(at))
+            .map_or("", |link| link.kind)
+    }
 }
 
 /// A relationship between two nodes; a later one to the same target has replaced earlier ones.
