@@ -111,22 +111,28 @@ impl Store {
     /// Decides on the current state and appends the outcome; decides anew when another command came first.
     ///
     /// `decide` may run several times: it must do nothing but read and compute. What it returns beside the decision is
-    /// handed back with the position.
+    /// handed back with the position. It is given the view to share, `async |view| { let view = &*view; … }`: were it
+    /// lent, the compiler could not see that the whole command may move between threads.
     ///
     /// # Errors
     /// What `decide` refuses; `Conflict` when others kept coming first; database errors.
-    pub async fn command<T>(
+    pub async fn command<T, F>(
         &self,
         meta: &Meta,
         command_id: Option<Uuid>,
-        decide: impl AsyncFn(&View) -> Result<(Decision, T), Error>,
-    ) -> Result<(Appended, T), Error> {
+        decide: impl Fn(Arc<View>) -> F,
+    ) -> Result<(Appended, T), Error>
+    where
+        F: Future<Output = Result<(Decision, T), Error>>,
+    {
         let mut attempt = 0;
         loop {
-            let view = self.read(At::Now).await?;
-            let (decision, outcome) = decide(&view).await?;
+            let view = Arc::new(self.read(At::Now).await?);
+            let (decision, outcome) = decide(view.clone()).await?;
             let head = view.head();
-            drop(view.finish().await?);
+            if let Some(view) = Arc::into_inner(view) {
+                drop(view.finish().await?);
+            }
             if decision.events.is_empty() && decision.telemetry.is_empty() {
                 let appended = Appended {
                     first_position: head + 1,
