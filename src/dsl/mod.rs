@@ -17,9 +17,12 @@ pub mod planner;
 pub mod types;
 pub(crate) mod yaml;
 
+use chrono::NaiveDate;
+
 pub use diagnostics::{Category, Diagnostic, DslError, Exception, Location, Path};
 pub use imports::{Directory, Fetched, ImportRequest, ResolveError, Resolver, Source};
 pub use plan::Plan;
+
 pub use yaml::Limits;
 
 /// How a blueprint is parsed.
@@ -32,6 +35,8 @@ pub struct ParseOptions {
     /// Check the defaults of inputs against their constraints.
     pub validate_defaults: bool,
     pub limits: Limits,
+    /// The day that times without a date are of.
+    pub today: Option<NaiveDate>,
 }
 
 impl Default for ParseOptions {
@@ -41,6 +46,7 @@ impl Default for ParseOptions {
             validate_functions: true,
             validate_defaults: true,
             limits: Limits::default(),
+            today: None,
         }
     }
 }

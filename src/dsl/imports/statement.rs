@@ -59,7 +59,10 @@ fn statement(item: &Node, version: Version, check_versions: bool) -> Result<Stat
                     .at(item.mark.location())
                     .into());
             }
-            (text, Some(properties))
+            (
+                text,
+                Some(properties).filter(|properties| !properties.is_null()),
+            )
         }
         _ => {
             return Err(schema(
@@ -102,6 +105,9 @@ fn with_properties<'a>(item: &Node, mapping: &'a Mapping) -> Result<(&'a str, No
     let text = key
         .as_str()
         .ok_or_else(|| schema(item, "a string as the import"))?;
+    if entry.value.is_null() {
+        return Ok((text, entry.value.clone()));
+    }
     let Some(properties) = entry.value.as_map() else {
         return Err(schema(&entry.value, "a map of properties"));
     };

@@ -136,15 +136,8 @@ impl Walk<'_> {
             ImportKind::Blueprint(id) => Some(id.to_owned()),
             _ => None,
         };
-        if blueprint.is_some() && namespace.is_none() {
-            let message = format!("'{}' is imported without a namespace", statement.spec);
-            return Err(logic(
-                213,
-                message,
-                &statement.mark,
-                "namespace--blueprint:id",
-            ));
-        }
+
+        self.check_blueprint(blueprint.is_some(), namespace.as_deref(), statement)?;
         let fetched = self.resolver.fetch(&request).map_err(|error| {
             let message = format!("cannot import '{}': {error}", statement.spec);
             DslError::from(
@@ -171,6 +164,37 @@ impl Walk<'_> {
             (Some(id), Some(namespace)) => self.blueprint(id, &namespace, fetched, statement),
             (_, namespace) => self.file(pending, namespace, fetched),
         }
+    }
+
+    /// A blueprint needs a namespace that no other blueprint has.
+    fn check_blueprint(
+        &self,
+        is_blueprint: bool,
+        namespace: Option<&str>,
+        statement: &Statement,
+    ) -> Result<(), DslError> {
+        let Some(namespace) = namespace.filter(|_| is_blueprint) else {
+            if !is_blueprint {
+                return Ok(());
+            }
+            let message = format!("'{}' is imported without a namespace", statement.spec);
+            return Err(logic(
+                213,
+                message,
+                &statement.mark,
+                "namespace--blueprint:id",
+            ));
+        };
+        if self.namespaces.contains_key(namespace) {
+            let message = format!("the namespace '{namespace}' is taken by another blueprint");
+            return Err(logic(
+                214,
+                message,
+                &statement.mark,
+                "a namespace of its own",
+            ));
+        }
+        Ok(())
     }
 
     fn file(
@@ -220,15 +244,6 @@ impl Walk<'_> {
         fetched: Fetched,
         statement: &Statement,
     ) -> Result<(), DslError> {
-        if self.namespaces.contains_key(namespace.as_ref()) {
-            let message = format!("the namespace '{namespace}' is taken by another blueprint");
-            return Err(logic(
-                214,
-                message,
-                &statement.mark,
-                "a namespace of its own",
-            ));
-        }
         if self.depth >= BLUEPRINT_DEPTH_MAX {
             let message = "blueprints import each other too deeply".to_owned();
             return Err(logic(

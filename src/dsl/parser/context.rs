@@ -18,6 +18,8 @@ pub(super) struct Context<'a> {
     pub options: &'a ParseOptions,
     sections: Map<String, Value>,
     diagnostics: RefCell<Vec<Diagnostic>>,
+    /// Features newer than the version.
+    gates: Vec<Diagnostic>,
 }
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
@@ -27,6 +29,7 @@ impl<'a> Context<'a> {
         document: &'a Document,
         resolver: &'a dyn Resolver,
         options: &'a ParseOptions,
+        gates: Vec<Diagnostic>,
     ) -> Self {
         let sections = match document.root.to_json() {
             Value::Object(sections) => sections,
@@ -38,6 +41,7 @@ impl<'a> Context<'a> {
             options,
             sections,
             diagnostics: RefCell::default(),
+            gates,
         }
     }
 
@@ -89,7 +93,16 @@ impl<'a> Context<'a> {
 
     /// Ends a stage: everything found wrong in it is one error.
     pub(super) fn settle(&self) -> Result<(), DslError> {
-        DslError::from_all(self.diagnostics.take()).map_or(Ok(()), Err)
+        let mut diagnostics = self.diagnostics.take();
+        if !diagnostics.is_empty() {
+            diagnostics.extend(self.gates.iter().cloned());
+        }
+        DslError::from_all(diagnostics).map_or(Ok(()), Err)
+    }
+
+    /// When nothing else is wrong, features that the version does not have are the error.
+    pub(super) fn check_gates(&self) -> Result<(), DslError> {
+        DslError::from_all(self.gates.clone()).map_or(Ok(()), Err)
     }
 }
 

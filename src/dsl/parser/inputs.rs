@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::context::{Context, map, text};
-use super::properties;
+use super::properties::{self, Default};
 use super::values::{DataTypes, is_primitive_type, is_required};
 use crate::dsl::constraints;
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
@@ -42,7 +42,7 @@ fn one(
     types: &DataTypes,
     path: &Path,
 ) -> Result<Map<String, Value>, Diagnostic> {
-    let schema = properties::one(context, fields, types, path)?;
+    let schema = properties::one(context, fields, types, Default::Complete, path)?;
     check_item_type(context, fields, path)?;
     check_constraints(context, fields, true, path)?;
     let is_hidden = fields

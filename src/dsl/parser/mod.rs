@@ -29,7 +29,7 @@ pub(crate) use self::values::is_primitive_type;
 pub use self::values::{DataTypes, Misfit, fit};
 pub(crate) use self::version::{Version, version_of_main};
 use super::ParseOptions;
-use super::diagnostics::{DslError, Path};
+use super::diagnostics::{Diagnostic, DslError, Path};
 use super::imports::{Document, Resolver};
 use super::plan::Plan;
 
@@ -39,8 +39,8 @@ pub(crate) fn compile(
     resolver: &dyn Resolver,
     options: &ParseOptions,
 ) -> Result<Plan, DslError> {
-    check_shape(document, options)?;
-    let context = Context::new(document, resolver, options);
+    let gates = check_shape(document, options)?;
+    let context = Context::new(document, resolver, options, gates);
     let plugins = plugins::read(&context);
     let data_types = context.take(data_types::read(&context)).unwrap_or_default();
     context.settle()?;
@@ -69,6 +69,7 @@ pub(crate) fn compile(
     let blueprint_labels = outputs::labels(&context, "blueprint_labels", false);
     let settings = context.take(settings::read(&context)).unwrap_or_default();
     context.settle()?;
+    context.check_gates()?;
     let scaling_groups = scaling::read(&context, &policies.groups, &policies.policies, &nodes)?;
     let (nodes, installs) = nodes::finish(&context, nodes, &plugins)?;
     let plan = json!({
@@ -107,14 +108,24 @@ pub(crate) fn compile(
     }
 }
 
-fn check_shape(document: &Document, options: &ParseOptions) -> Result<(), DslError> {
+/// What is used although the version does not have it; wrong shapes are an error at once.
+fn check_shape(document: &Document, options: &ParseOptions) -> Result<Vec<Diagnostic>, DslError> {
     let mut checker = schema::Checker {
         version: document.version,
         check_versions: options.validate_version,
         diagnostics: Vec::new(),
+        gates: Vec::new(),
     };
     checker.check(&document.root, sections::BLUEPRINT, &Path::default());
-    DslError::from_all(checker.diagnostics).map_or(Ok(()), Err)
+    if checker.diagnostics.is_empty() {
+        return Ok(checker.gates);
+    }
+    let all = checker
+        .diagnostics
+        .into_iter()
+        .chain(checker.gates)
+        .collect();
+    DslError::from_all(all).map_or_else(|| Ok(Vec::new()), Err)
 }
 
 /// The operations of relationship types must be runnable even where no node uses them.

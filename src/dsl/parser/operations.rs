@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use indexmap::IndexMap;
 
 use super::context::Context;
-use super::interfaces::{Interfaces, Operation};
+use super::interfaces::{Interfaces, Operation, Settings};
 use super::plugins::{Plugin, Plugins};
 use crate::dsl::diagnostics::{Diagnostic, Path};
 
@@ -144,7 +144,8 @@ impl<'a> Finder<'a> {
     ) -> Result<Resolved, Diagnostic> {
         let mapping = operation.implementation.as_str();
         if mapping.is_empty() {
-            let fields = plan_operation("", "", Value::Null, Map::new(), operation);
+            let settings = &Settings::default();
+            let fields = plan_operation("", "", Value::Null, Map::new(), settings);
             return Ok(Resolved {
                 fields,
                 plugin: None,
@@ -173,7 +174,13 @@ impl<'a> Finder<'a> {
                 )
             }
         };
-        let fields = plan_operation(&plugin.name, &name, executor.into(), inputs, operation);
+        let fields = plan_operation(
+            &plugin.name,
+            &name,
+            executor.into(),
+            inputs,
+            &operation.settings,
+        );
         Ok(Resolved {
             fields,
             plugin: Some((plugin.name.clone(), executor.to_owned())),
@@ -264,14 +271,13 @@ fn plan_operation(
     name: &str,
     executor: Value,
     inputs: Map<String, Value>,
-    operation: &Operation,
+    settings: &Settings,
 ) -> Value {
     let types: Map<String, Value> = inputs
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.as_object()?.get("type")?.clone())))
         .collect();
-    let settings = &operation.settings;
-    // An operation that runs nothing keeps no more than its settings about retries and time.
+
     let mut fields = json!({
         "plugin": plugin,
         "operation": name,

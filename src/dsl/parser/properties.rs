@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Version;
 use super::context::{Context, map, text};
-use super::values::{DataTypes, Misfit, PRIMITIVES, fit_default, is_primitive_type, overlay};
+use super::values::{DataTypes, Misfit, PRIMITIVES, fit, fit_default, is_primitive_type, overlay};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// A schema and the defaults as they were written, before data types filled them in.
@@ -26,12 +26,29 @@ pub(super) fn read(
                 .diagnostic(Exception::ElementMatch, None, message, below)
                 .expected("a map; {} for a property without a type"));
         };
-        schema.insert(
-            name.clone(),
-            Value::Object(one(context, fields, types, &below)?),
-        );
+        let is_data = text(fields, "type").is_some_and(|name| types.contains_key(name));
+        let has_default = fields
+            .get("default")
+            .is_some_and(|default| !default.is_null());
+        let mut property = one(context, fields, types, Default::MayMiss, &below)?;
+        if is_data && !has_default {
+            let empty = Value::Object(Map::new());
+            let default = fit_default(&empty, text(fields, "type"), types)
+                .map_err(|misfit| misfit_at(context, misfit, &below))?;
+            property.insert("default".to_owned(), default);
+        }
+        schema.insert(name.clone(), Value::Object(property));
     }
     Ok(schema)
+}
+
+/// Whether the default of a data type must have every required property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Default {
+    /// Of properties: whoever sets them adds what is missing.
+    MayMiss,
+    /// Of inputs and parameters: it is used as it is.
+    Complete,
 }
 
 /// Reads one schema: its type must be known and its default must fit.
@@ -39,6 +56,7 @@ pub(super) fn one(
     context: &Context<'_>,
     fields: &Map<String, Value>,
     types: &DataTypes,
+    default_rule: Default,
     path: &Path,
 ) -> Result<Map<String, Value>, Diagnostic> {
     let mut result = fields.clone();
@@ -47,17 +65,12 @@ pub(super) fn one(
     };
     check_type(context, declared, types, &path.then("type"))?;
     let default = fields.get("default").filter(|default| !default.is_null());
-    let is_data = types.contains_key(declared);
-    let empty = Value::Object(Map::new());
-    let value = match (default, is_data) {
-        (Some(default), _) => default,
-        (None, true) => &empty,
-        (None, false) => return Ok(result),
-    };
-    let below = path.then("default");
-    let fitted = fit_default(value, Some(declared), types)
-        .map_err(|misfit| misfit_at(context, misfit, &below))?;
-    if is_data {
+    if let Some(default) = default {
+        let fitted = match default_rule {
+            Default::MayMiss => fit_default(default, Some(declared), types),
+            Default::Complete => fit(default, Some(declared), types),
+        };
+        let fitted = fitted.map_err(|misfit| misfit_at(context, misfit, &path.then("default")))?;
         result.insert("default".to_owned(), fitted);
     }
     Ok(result)

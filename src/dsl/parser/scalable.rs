@@ -31,8 +31,7 @@ pub(super) fn of_node(
             .then("properties");
         return properties_of(context, properties, &below);
     };
-    let deploy = count(deploy);
-    if deploy < 0 {
+    if count(deploy) < 0 {
         let message = "a node cannot have fewer than no instances".to_owned();
         let below = path.then("instances").then("deploy");
         return Err(context

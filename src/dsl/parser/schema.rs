@@ -103,6 +103,8 @@ pub(super) struct Checker {
     pub version: Version,
     pub check_versions: bool,
     pub diagnostics: Vec<Diagnostic>,
+    /// Features newer than the version: the reference looks at what they hold first.
+    pub gates: Vec<Diagnostic>,
 }
 
 impl Checker {
@@ -175,7 +177,7 @@ impl Checker {
                     .at(entry.key_mark.location())
                     .path(below.clone())
                     .expected(format!("a key that {} has", self.version.name()));
-                self.diagnostics.push(diagnostic);
+                self.gates.push(diagnostic);
             }
             if !entry.value.is_null() {
                 self.check(&entry.value, field.schema, &below);

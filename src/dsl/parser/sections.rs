@@ -202,7 +202,7 @@ const SCHEDULE: &Schema = &Schema::Fields(&[
     Field::new("until", STRING),
     Field::new("recurrence", STRING),
     Field::new("timezone", STRING),
-    Field::new("weekdays", LIST),
+    Field::new("weekdays", &Schema::List(STRING)),
     Field::new("count", INTEGER),
     Field::new("default_enabled", BOOLEAN),
     Field::new("stop_after_fail", BOOLEAN),

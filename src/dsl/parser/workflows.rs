@@ -4,9 +4,10 @@ use indexmap::IndexSet;
 use serde_json::{Map, Value, json};
 
 use super::context::{Context, map, or_null, text};
+use super::inputs;
 use super::operations::{Finder, Target};
+use super::properties::{self, Default};
 use super::values::DataTypes;
-use super::{inputs, properties};
 use crate::dsl::diagnostics::{Diagnostic, Path};
 
 /// The workflows of the plan, and the plugins that run them.
@@ -103,7 +104,7 @@ fn parameters(
     for (name, fields) in written {
         let below = path.then(name.as_str());
         let fields = map(Some(fields));
-        let schema = properties::one(context, fields, data_types, &below)?;
+        let schema = properties::one(context, fields, data_types, Default::Complete, &below)?;
         inputs::check_item_type(context, fields, &below)?;
         inputs::check_constraints(context, fields, false, &below)?;
         parameters.insert(name.clone(), Value::Object(schema));

@@ -25,18 +25,69 @@ pub(crate) fn load(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Node,
             .at(start.location())
             .into());
     }
+    let root = match compose(text, file, limits) {
+        Ok(root) => root,
+        Err(Failure {
+            colon: Some(index),
+            error,
+        }) => with_spaced_colons(text, index, error, |text| compose(text, file, limits))?,
+        Err(Failure { error, .. }) => return Err(error),
+    };
+    Ok(root.unwrap_or_else(|| Node::new(Kind::Map(Arc::default()), start)))
+}
+
+/// Why a text could not be read, and where the colon is that the parser stumbled over, if it did.
+struct Failure {
+    error: DslError,
+    colon: Option<usize>,
+}
+
+fn compose(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Option<Node>, Failure> {
     let mut input = text.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
+    let (anchors, nodes_count, colon) = (HashMap::new(), 0, None);
     let mut composer = Composer {
         parser,
         file,
         limits,
-        anchors: HashMap::new(),
-        nodes_count: 0,
+        anchors,
+        nodes_count,
+        colon,
     };
-    let root = composer.document()?;
-    Ok(root.unwrap_or_else(|| Node::new(Kind::Map(Arc::default()), start)))
+    composer.document().map_err(|error| Failure {
+        error,
+        colon: composer.colon,
+    })
+}
+
+/// In `{key:[1]}` PyYAML ends the key before the bracket, which libyaml refuses to: such a colon gets the space it
+/// lacks. Each one costs a reading, so there is a limit.
+fn with_spaced_colons(
+    text: &str,
+    index: usize,
+    error: DslError,
+    compose: impl Fn(&str) -> Result<Option<Node>, Failure>,
+) -> Result<Option<Node>, DslError> {
+    const COLONS_MAX: usize = 100;
+    let (mut text, mut index, mut error) = (text.to_owned(), index, error);
+    for _ in 0..COLONS_MAX {
+        let Some((position, ':')) = text.char_indices().nth(index) else {
+            return Err(error);
+        };
+        text.insert(position + 1, ' ');
+        match compose(&text) {
+            Ok(root) => return Ok(root),
+            Err(Failure {
+                colon: Some(next),
+                error: problem,
+            }) if next > index => {
+                (index, error) = (next, problem);
+            }
+            Err(failure) => return Err(failure.error),
+        }
+    }
+    Err(error)
 }
 
 struct Composer<'a, 'i> {
@@ -46,6 +97,7 @@ struct Composer<'a, 'i> {
     anchors: HashMap<String, Anchor>,
     /// Values so far, aliases written out.
     nodes_count: usize,
+    colon: Option<usize>,
 }
 
 /// What an alias stands for; nothing while its value is still being read.
@@ -63,7 +115,13 @@ struct Composed {
 
 impl Composer<'_, '_> {
     fn next(&mut self) -> Result<Event, DslError> {
-        self.parser.parse().map_err(|error| self.syntax(&error))
+        self.parser.parse().map_err(|error| {
+            if error.problem() == "found unexpected ':'" {
+                let mark = error.problem_mark();
+                self.colon = mark.and_then(|mark| usize::try_from(mark.index).ok());
+            }
+            self.syntax(&error)
+        })
     }
 
     fn document(&mut self) -> Result<Option<Node>, DslError> {
