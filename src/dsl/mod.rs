@@ -1,12 +1,10 @@
 //! The blueprint language: text in, plan or located diagnostics out. Pure: no database, clock, broker or network;
 //! imports come through a resolver.
 //!
-//! The parser hands a finished plan on in this order: `constraints::check_defaults(&mut Plan)` checks the defaults of
-//! the deployment inputs, `functions::validate(&mut Plan)` checks every intrinsic function in it, and
-//! `functions::requirements(&Plan)` collects the secrets and parent capabilities it needs. Their diagnostics carry
-//! plan paths, to which the parser adds file, line and column. While it reads an input or parameter it asks
-//! `constraints::check_definition` whether the list of constraints is well formed. `values::parse` (of the parser)
-//! fits a JSON value to a declared type, for both.
+//! In order: `yaml` reads text into a located tree, `imports` makes one document of a file and all it imports,
+//! `parser` turns the document into a plan, `constraints` and `functions` check what stands in it. `planner` makes a
+//! deployment of a plan. Diagnostics about a finished plan carry plan paths, to which the parser adds where that was
+//! written.
 pub mod constraints;
 pub mod diagnostics;
 pub mod functions;
@@ -22,7 +20,6 @@ use chrono::NaiveDate;
 pub use diagnostics::{Category, Diagnostic, DslError, Exception, Location, Path};
 pub use imports::{Directory, Fetched, ImportRequest, ResolveError, Resolver, Source};
 pub use plan::Plan;
-
 pub use yaml::Limits;
 
 /// How a blueprint is parsed.
@@ -58,5 +55,21 @@ pub fn parse(
     options: &ParseOptions,
 ) -> Result<Plan, DslError> {
     let document = imports::read(source, resolver, options)?;
-    parser::compile(&document, resolver, options)
+    let mut plan = parser::compile(&document, resolver, options)?;
+    let requirements = functions::requirements(&plan);
+    let checked = check(&mut plan, options);
+    checked.map_err(|error| parser::locate(error, &document))?;
+    plan.set("requirements", requirements);
+    Ok(plan)
+}
+
+/// Checks what only a whole plan can be checked for.
+fn check(plan: &mut Plan, options: &ParseOptions) -> Result<(), DslError> {
+    if options.validate_defaults {
+        constraints::check_defaults(plan)?;
+    }
+    if options.validate_functions {
+        functions::validate(plan)?;
+    }
+    Ok(())
 }

@@ -49,6 +49,7 @@ fn read_nested(
 ) -> Result<Document, DslError> {
     let root = yaml::load(&source.text, &source.name, &options.limits)?;
     let version = parser::version_of_main(&root, options.validate_version)?;
+    check_shape(&root)?;
     let mut walk = Walk {
         resolver,
         options,
@@ -413,10 +414,15 @@ fn check_shape(root: &Node) -> Result<(), DslError> {
     if root.as_map().is_none() {
         return fail(root, "an imported file must be a map of sections");
     }
-    match root.get("node_types") {
-        Some(types) if types.as_map().is_none() => fail(types, "node_types must be a map"),
-        _ => Ok(()),
+    for section in ["node_types", "metadata"] {
+        match root.get(section) {
+            Some(value) if value.as_map().is_none() => {
+                return fail(value, &format!("{section} must be a map"));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// An uploaded plugin's labels and tags stand in place of those in its file.

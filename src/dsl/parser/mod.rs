@@ -6,6 +6,7 @@ mod derive;
 mod groups;
 mod inputs;
 mod interfaces;
+mod locate;
 mod nodes;
 mod operations;
 mod outputs;
@@ -25,6 +26,7 @@ mod workflows;
 use serde_json::{Value, json};
 
 use self::context::Context;
+pub(crate) use self::locate::locate;
 pub(crate) use self::values::is_primitive_type;
 pub use self::values::{DataTypes, Misfit, fit};
 pub(crate) use self::version::{Version, version_of_main};

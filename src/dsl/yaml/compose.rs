@@ -146,7 +146,7 @@ impl Composer<'_, '_> {
                 _ => {}
             }
         }
-        Ok((!root.is_null()).then_some(root))
+        Ok(Some(root))
     }
 
     fn node(&mut self, event: Event, level: usize) -> Result<Composed, DslError> {
@@ -169,12 +169,13 @@ impl Composer<'_, '_> {
                     depth: 0,
                 };
                 if let Some(anchor) = anchor {
+                    self.begin(Some(&anchor), at)?;
                     self.finish(anchor, &composed, 1);
                 }
                 Ok(composed)
             }
             EventData::SequenceStart { anchor, tag, .. } => {
-                let before = self.begin(anchor.as_ref());
+                let before = self.begin(anchor.as_ref(), at)?;
                 let (items, depth) = self.sequence(level)?;
                 self.known_tag(tag.as_deref(), "seq", at)?;
                 let node = Node::new(Kind::List(items.into()), mark);
@@ -188,7 +189,7 @@ impl Composer<'_, '_> {
                 ))
             }
             EventData::MappingStart { anchor, tag, .. } => {
-                let before = self.begin(anchor.as_ref());
+                let before = self.begin(anchor.as_ref(), at)?;
                 let (mapping, depth) = self.mapping(level)?;
                 let kind = if tag.as_deref() == Some("tag:yaml.org,2002:set") {
                     Kind::Set(self.set(&mapping))
@@ -210,16 +211,15 @@ impl Composer<'_, '_> {
         }
     }
 
-    fn begin(&mut self, anchor: Option<&String>) -> usize {
+    fn begin(&mut self, anchor: Option<&String>, at: Position) -> Result<usize, DslError> {
         if let Some(anchor) = anchor {
-            let unfinished = Anchor {
-                node: None,
-                nodes_count: 0,
-                depth: 0,
-            };
-            self.anchors.insert(anchor.clone(), unfinished);
+            let unfinished = Anchor { node: None, nodes_count: 0, depth: 0 };
+            if self.anchors.insert(anchor.clone(), unfinished).is_some() {
+                let message = format!("the anchor '&{anchor}' is taken");
+                return Err(self.fail(at, "ComposerError", &message));
+            }
         }
-        self.nodes_count
+        Ok(self.nodes_count)
     }
 
     fn end(&mut self, anchor: Option<String>, before: usize, composed: Composed) -> Composed {
