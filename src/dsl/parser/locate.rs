@@ -13,7 +13,11 @@ pub(crate) fn locate(error: DslError, document: &Document) -> DslError {
             return diagnostic;
         }
         let place = find(&document.root, &diagnostic.path.to_string());
-        Diagnostic { location: place.mark.location(), path: place.path, ..diagnostic }
+        Diagnostic {
+            location: place.mark.location(),
+            path: place.path,
+            ..diagnostic
+        }
     });
     DslError::from_all(located.collect()).expect("an error holds at least one diagnostic")
 }
@@ -26,9 +30,15 @@ struct Place<'n> {
 }
 
 fn find<'n>(root: &'n Node, written: &str) -> Place<'n> {
-    let mut place = Place { node: root, mark: root.mark.clone(), path: Path::default() };
+    let mut place = Place {
+        node: root,
+        mark: root.mark.clone(),
+        path: Path::default(),
+    };
     let Some(rest) = written.strip_prefix("nodes.") else {
-        let renamed = written.strip_prefix("scaling_groups.").map(|rest| format!("groups.{rest}"));
+        let renamed = written
+            .strip_prefix("scaling_groups.")
+            .map(|rest| format!("groups.{rest}"));
         place.walk(renamed.as_deref().unwrap_or(written));
         return place;
     };
@@ -49,8 +59,12 @@ impl Place<'_> {
         let mut rest = rest;
         loop {
             if let Some(indexed) = rest.strip_prefix('[') {
-                let Some((number, after)) = indexed.split_once(']') else { return };
-                let Ok(index) = number.parse::<usize>() else { return };
+                let Some((number, after)) = indexed.split_once(']') else {
+                    return;
+                };
+                let Ok(index) = number.parse::<usize>() else {
+                    return;
+                };
                 let Some(item) = self.node.as_list().and_then(|items| items.get(index)) else {
                     return;
                 };
@@ -68,7 +82,9 @@ impl Place<'_> {
 
     /// Follows the longest key that the rest begins with, for keys may hold dots; what is left behind it.
     fn key<'r>(&mut self, rest: &'r str) -> Option<&'r str> {
-        let Kind::Map(items) = &self.node.kind else { return None };
+        let Kind::Map(items) = &self.node.kind else {
+            return None;
+        };
         let longest = items
             .iter()
             .filter_map(|(key, entry)| {
@@ -85,14 +101,20 @@ impl Place<'_> {
 
     /// An operation of a plan goes by its own name or by that of its interface and its own.
     fn operation(&mut self, written: &str) {
-        let Some(interfaces) = self.node.get("interfaces").and_then(Node::as_map) else { return };
+        let Some(interfaces) = self.node.get("interfaces").and_then(Node::as_map) else {
+            return;
+        };
         for (interface, operations) in interfaces {
             let names = operations.value.as_map().into_iter().flatten();
             for (name, _) in names {
                 let qualified = format!("{}.{}", interface.text(), name.text());
-                let rest = [qualified.as_str(), name.text()].into_iter().find_map(|name| {
-                    written.strip_prefix(name).filter(|rest| rest.starts_with('.'))
-                });
+                let rest = [qualified.as_str(), name.text()]
+                    .into_iter()
+                    .find_map(|name| {
+                        written
+                            .strip_prefix(name)
+                            .filter(|rest| rest.starts_with('.'))
+                    });
                 if let Some(rest) = rest {
                     let steps = format!("interfaces.{}.{}{rest}", interface.text(), name.text());
                     self.walk(&steps);

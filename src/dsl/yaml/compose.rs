@@ -213,7 +213,11 @@ impl Composer<'_, '_> {
 
     fn begin(&mut self, anchor: Option<&String>, at: Position) -> Result<usize, DslError> {
         if let Some(anchor) = anchor {
-            let unfinished = Anchor { node: None, nodes_count: 0, depth: 0 };
+            let unfinished = Anchor {
+                node: None,
+                nodes_count: 0,
+                depth: 0,
+            };
             if self.anchors.insert(anchor.clone(), unfinished).is_some() {
                 let message = format!("the anchor '&{anchor}' is taken");
                 return Err(self.fail(at, "ComposerError", &message));

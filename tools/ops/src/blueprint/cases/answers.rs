@@ -1,9 +1,9 @@
 //! What a manager would know in a case: secrets, and values of object-typed inputs.
 
 use serde_json::{Map, Value};
+use stratalog::dsl::DslError;
 use stratalog::dsl::constraints::ValuesGetter;
 use stratalog::dsl::planner::Getters;
-use stratalog::dsl::DslError;
 
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -22,14 +22,22 @@ struct Values {
 impl Answers {
     pub(super) fn new(secrets: Option<&Value>, values: Option<&Value>) -> Self {
         let missing = secrets.filter(|secrets| !secrets.is_null()).map(|secrets| {
-            secrets.get("missing").and_then(Value::as_array).cloned().unwrap_or_default()
+            secrets
+                .get("missing")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
         });
         let values = values.filter(|values| !values.is_null()).map(|values| {
             let flag = |name: &str| values.get(name).and_then(Value::as_bool).unwrap_or(false);
             Values {
                 has_blueprint_id: flag("has_blueprint_id"),
                 has_deployment_id: flag("has_deployment_id"),
-                values: values.get("values").and_then(Value::as_object).cloned().unwrap_or_default(),
+                values: values
+                    .get("values")
+                    .and_then(Value::as_object)
+                    .cloned()
+                    .unwrap_or_default(),
             }
         });
         Self { missing, values }
@@ -39,11 +47,15 @@ impl Answers {
 impl Getters for Answers {
     fn has_secret(&self, name: &str) -> Option<Result<bool, DslError>> {
         let missing = self.missing.as_ref()?;
-        Some(Ok(!missing.iter().any(|known| known.as_str() == Some(name))))
+        Some(Ok(!missing
+            .iter()
+            .any(|known| known.as_str() == Some(name))))
     }
 
     fn values(&self) -> Option<&dyn ValuesGetter> {
-        self.values.as_ref().map(|values| values as &dyn ValuesGetter)
+        self.values
+            .as_ref()
+            .map(|values| values as &dyn ValuesGetter)
     }
 }
 
@@ -62,6 +74,11 @@ impl ValuesGetter for Values {
         _value: &Value,
         _query: &Map<String, Value>,
     ) -> Result<Vec<Value>, DslError> {
-        Ok(self.values.get(declared).and_then(Value::as_array).cloned().unwrap_or_default())
+        Ok(self
+            .values
+            .get(declared)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default())
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use stratalog::dsl::functions;
-use stratalog::dsl::planner::{self, CountedIds, PrepareOptions};
+use stratalog::dsl::planner::{self, Change, CountedIds, PrepareOptions};
 use stratalog::dsl::{self, DslError, ParseOptions, Plan, Source};
 
 use answers::Answers;
@@ -54,11 +54,14 @@ pub(super) fn run(cases: &Path, out: &Path) -> anyhow::Result<ExitCode> {
 
 /// The outcome of one case, in the shape of its expectation.
 fn case(folder: &Path) -> anyhow::Result<Value> {
-    let case = Case { folder, meta: read_json(&folder.join("meta.json"))? };
+    let case = Case {
+        folder,
+        meta: read_json(&folder.join("meta.json"))?,
+    };
     let outcome = match (case.word("kind"), case.word("op")) {
         ("parse", _) => case.parse()?.map(|plan| ("plan", Value::from(plan))),
         ("prepare", _) => case.prepare()?.map(|plan| ("plan", Value::from(plan))),
-        ("multi_instance", "modify") => return Ok(Value::Null),
+        ("multi_instance", "modify") => case.modify()?.map(|change| ("modification", change)),
         ("multi_instance", _) => case.create()?.map(|plan| ("plan", Value::from(plan))),
         ("evaluate", _) => case.evaluate()?.map(|result| ("result", result)),
         (kind, _) => anyhow::bail!("there is no kind of cases '{kind}'"),
@@ -91,7 +94,10 @@ type Outcome<T> = anyhow::Result<Result<T, DslError>>;
 
 impl Case<'_> {
     fn word(&self, key: &str) -> &str {
-        self.meta.get(key).and_then(Value::as_str).unwrap_or_default()
+        self.meta
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     fn option(&self, name: &str) -> Option<&Value> {
@@ -99,21 +105,36 @@ impl Case<'_> {
     }
 
     fn flag(&self, name: &str, default: bool) -> bool {
-        self.option(name).and_then(Value::as_bool).unwrap_or(default)
+        self.option(name)
+            .and_then(Value::as_bool)
+            .unwrap_or(default)
     }
 
     fn parse(&self) -> Outcome<Plan> {
         let file = self.folder.join("blueprint.yaml");
         let bytes = std::fs::read(&file)?;
         let text = String::from_utf8_lossy(&bytes);
-        let location = self.flag("has_location", false).then(|| file.to_string_lossy().into());
-        let source = Source { name: "blueprint.yaml".into(), text: text.into(), location };
-        let base = self.option("resources_base").and_then(Value::as_str).unwrap_or(".");
+        let location = self
+            .flag("has_location", false)
+            .then(|| file.to_string_lossy().into());
+        let source = Source {
+            name: "blueprint.yaml".into(),
+            text: text.into(),
+            location,
+        };
+        let base = self
+            .option("resources_base")
+            .and_then(Value::as_str)
+            .unwrap_or(".");
         let empty = Map::new();
         let resolver = CaseResolver {
             folder: self.folder,
             base: self.folder.join(base),
-            imports: self.meta.get("import_map").and_then(Value::as_object).unwrap_or(&empty),
+            imports: self
+                .meta
+                .get("import_map")
+                .and_then(Value::as_object)
+                .unwrap_or(&empty),
         };
         let options = ParseOptions {
             validate_version: self.flag("validate_version", true),
@@ -147,10 +168,36 @@ impl Case<'_> {
         }))
     }
 
+    fn modify(&self) -> Outcome<Value> {
+        let change = read_json(&self.folder.join("modify.json"))?;
+        let empty = Map::new();
+        let list = |key: &str| {
+            change
+                .get(key)
+                .and_then(Value::as_array)
+                .map_or(&[][..], Vec::as_slice)
+        };
+        let object = |key: &str| change.get(key).and_then(Value::as_object).unwrap_or(&empty);
+        let change = Change {
+            nodes: list("nodes"),
+            previous_nodes: list("previous_nodes"),
+            previous_node_instances: list("previous_node_instances"),
+            modified_nodes: object("modified_nodes"),
+            scaling_groups: object("scaling_groups"),
+        };
+        let modification = planner::modify(&change, &mut CountedIds::default());
+        Ok(modification.map(|modification| json!(modification)))
+    }
+
     fn evaluate(&self) -> Outcome<Value> {
         let call = read_json(&self.folder.join("evaluate.json"))?;
         let storage = Recorded::new(call.get("storage").cloned().unwrap_or_default());
-        let argument = |key: &str| call.get("args").and_then(|args| args.get(key)).cloned().unwrap_or_default();
+        let argument = |key: &str| {
+            call.get("args")
+                .and_then(|args| args.get(key))
+                .cloned()
+                .unwrap_or_default()
+        };
         let object = |key: &str| argument(key).as_object().cloned().unwrap_or_default();
         let result = match call.get("fn").and_then(Value::as_str).unwrap_or_default() {
             "evaluate_functions" => {
@@ -161,7 +208,8 @@ impl Case<'_> {
                 functions::evaluate_outputs(&storage, &object("outputs_def")).map(Value::Object)
             }
             "evaluate_capabilities" => {
-                functions::evaluate_capabilities(&storage, &object("capabilities")).map(Value::Object)
+                functions::evaluate_capabilities(&storage, &object("capabilities"))
+                    .map(Value::Object)
             }
             "evaluate_node_functions" => {
                 functions::evaluate_node(&storage, &argument("node"), None)

@@ -19,7 +19,11 @@ impl Recorded {
             let items = recorded.get(key).and_then(Value::as_array);
             items.into_iter().flatten().cloned().map(Arc::new).collect()
         };
-        Self { nodes: shared("nodes"), instances: shared("node_instances"), recorded }
+        Self {
+            nodes: shared("nodes"),
+            instances: shared("node_instances"),
+            recorded,
+        }
     }
 
     fn answer(&self, key: &str) -> &Value {
@@ -43,7 +47,9 @@ fn unknown(what: &str) -> DslError {
 }
 
 fn of_id<'v>(items: &'v [Arc<Value>], id: &str) -> Option<&'v Arc<Value>> {
-    items.iter().find(|item| item.get("id").and_then(Value::as_str) == Some(id))
+    items
+        .iter()
+        .find(|item| item.get("id").and_then(Value::as_str) == Some(id))
 }
 
 impl Storage for Recorded {
@@ -67,7 +73,10 @@ impl Storage for Recorded {
     }
 
     fn secret(&self, name: &str) -> Result<Option<Value>, DslError> {
-        let secrets = self.answer("secrets").as_object().filter(|secrets| !secrets.is_empty());
+        let secrets = self
+            .answer("secrets")
+            .as_object()
+            .filter(|secrets| !secrets.is_empty());
         Ok(match secrets {
             Some(secrets) => secrets.get(name).cloned(),
             None => Some(format!("{name}_value").into()),
@@ -83,7 +92,11 @@ impl Storage for Recorded {
     }
 
     fn label(&self, key: &str) -> Result<Option<Vec<Value>>, DslError> {
-        Ok(self.answer("labels").get(key).and_then(Value::as_array).cloned())
+        Ok(self
+            .answer("labels")
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned())
     }
 
     fn system(&self, entity: &str, property: &str) -> Result<Value, DslError> {
@@ -95,7 +108,11 @@ impl Storage for Recorded {
     }
 
     fn consumers(&self, property: &str) -> Result<Value, DslError> {
-        let consumers = self.answer("consumers").as_object().cloned().unwrap_or_default();
+        let consumers = self
+            .answer("consumers")
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         Ok(match property {
             "count" => consumers.len().into(),
             "ids" => consumers.keys().cloned().collect(),
