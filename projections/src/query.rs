@@ -140,10 +140,7 @@ impl Sql {
 /// How a field is written in SQL, and its type there.
 fn expression(view: View, name: &str) -> Result<(String, Kind), Error> {
     let def = view.def();
-    if let Some(field) = def.field(name) {
-        if !field.is_filterable() {
-            return Err(Error::UnknownField(name.to_owned()));
-        }
+    if let Some(field) = def.field(name).filter(|field| field.is_filterable()) {
         return Ok((field_sql(field), field.kind));
     }
     match def.columns.iter().find(|column| column.name == name) {

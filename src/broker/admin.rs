@@ -2,7 +2,7 @@
 //! API.
 use std::{path::PathBuf, time::Duration};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::{Rng, distr::Distribution};
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -21,41 +21,13 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 const TENANT_TELEMETRY: &str = "^cloudify-(events-topic|events|logs|monitoring)$";
 const AGENT_TELEMETRY: &str = "^cloudify-(events-topic|logs|monitoring)$";
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct AdminOptions {
     /// Base addresses of the management API (`http://127.0.0.1:15672`), tried in turn.
     pub urls: Vec<String>,
     pub username: String,
     pub password: String,
     pub ca_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for AdminOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminOptions")
-            .field("urls", &self.urls)
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
-}
-
-impl AdminOptions {
-    /// Takes the credentials out of `http://user:password@host:port`.
-    pub fn from_url(text: &str) -> Result<Self, AdminError> {
-        let mut url = url::Url::parse(text).map_err(AdminError::Url)?;
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let username = decoded(url.username());
-        let password = decoded(url.password().unwrap_or_default());
-        // Fails only for addresses without a host, which have no credentials either.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        Ok(Self {
-            urls: vec![url.to_string()],
-            username,
-            password,
-            ca_file: None,
-        })
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +47,6 @@ pub enum AdminError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("the address of the broker's management API is invalid")]
-    Url(#[source] url::ParseError),
     #[error("cannot build the HTTP client")]
     Client(#[source] reqwest::Error),
 }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{Error, Topology, topology};
 
 /// How to reach the broker and how to behave.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// `amqp://user:password@host:port/vhost`, or `amqps://…` with [`Options::ca_file`].
     pub url: String,
@@ -29,16 +29,6 @@ pub struct Options {
     pub confirm_timeout_ms: u64,
     /// Messages sent and not yet confirmed; the next publisher waits.
     pub unconfirmed_max: usize,
-}
-
-/// Without the URL, which holds the password.
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("name", &self.name)
-            .field("vhost", &self.vhost)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Options {

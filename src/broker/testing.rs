@@ -31,9 +31,16 @@ pub(crate) async fn admin() -> Option<Admin> {
         eprintln!("skipped: STRATALOG_TEST_AMQP_MANAGEMENT_URL is not set");
         return None;
     };
-    let mut options = AdminOptions::from_url(&url).unwrap();
-    // An address that does not answer is passed over.
-    options.urls.insert(0, "http://127.0.0.1:1".to_owned());
+    let url = url::Url::parse(&url).unwrap();
+    let options = AdminOptions {
+        urls: vec![
+            "http://127.0.0.1:1".to_owned(),
+            format!("http://{}:{}", url.host_str().unwrap(), url.port().unwrap()),
+        ],
+        username: url.username().to_owned(),
+        password: url.password().unwrap_or_default().to_owned(),
+        ca_file: None,
+    };
     Some(Admin::new(options).await.unwrap())
 }
 

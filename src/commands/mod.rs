@@ -1,2 +1,14 @@
 //! What can be done to the manager, by REST and by the executor alike: commands decide and append. No HTTP here.
+pub mod blueprints;
+pub mod deployments;
+mod execution_end;
+mod execution_log;
+mod ids;
+pub mod labels;
+pub mod node_instances;
+pub mod nodes;
+mod own_execution;
 pub mod users;
+mod visibility;
+
+pub use execution_end::{Ended, execution_end};

@@ -165,12 +165,6 @@ impl State {
                 .get(*id)
                 .map_or_else(missing, |found| ok(found.clone())),
             ("PATCH", ["node-instances", id]) => self.write(id, &body),
-            _ => self.answer_more(request, &segments, &body),
-        }
-    }
-
-    fn answer_more(&mut self, request: &Request, segments: &[&str], body: &Value) -> Answer {
-        match (request.method.as_str(), segments) {
             ("GET", ["nodes"]) => {
                 let query = url::form_urlencoded::parse(request.query.as_bytes());
                 let id = query
@@ -185,7 +179,7 @@ impl State {
                 ok(json!({"id": id, "visibility": "tenant", "tenant_name": "default_tenant"}))
             }
             ("GET", ["tenants", name]) => ok(json!({"name": name, "rabbitmq_vhost": "v"})),
-            ("POST", ["evaluate", "functions"]) => ok(evaluated(body)),
+            ("POST", ["evaluate", "functions"]) => ok(evaluated(&body)),
             ("POST", ["events"]) => {
                 let texts = |name: &str| {
                     let items = body[name].as_array().cloned().unwrap_or_default();
@@ -204,7 +198,7 @@ impl State {
                 self.events.extend(texts("events"));
                 (StatusCode::CREATED, "null".to_owned())
             }
-            _ => error(StatusCode::NOT_FOUND, "not_found_error"),
+            _ => missing(),
         }
     }
 

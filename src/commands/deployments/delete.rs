@@ -1,0 +1,201 @@
+//! Deleting a deployment: what stands against it, and the execution that takes its environment away.
+use serde_json::json;
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View,
+    views::{
+        deployments::Deployment,
+        executions::{Execution, is_active},
+    },
+};
+use stratalog_schema::{
+    Category, Event, StreamId,
+    events::{self, DeploymentChanged, DeploymentDeleted, ExecutionCreated},
+};
+use uuid::Uuid;
+
+use super::{DELETE_WORKFLOW, MODEL, PARENT_LABEL, belonging, stream, tree};
+use crate::{
+    auth::{Caller, Permission},
+    clock,
+    commands::blueprints::remove_tree,
+    context::Context,
+    error::{Error, ErrorCode},
+    store::{Decision, View as Reader},
+};
+
+/// Dependents named in a refusal.
+const NAMED_MAX: usize = 3;
+
+/// How a deployment is deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DeleteDeployment {
+    /// Whatever still lives in it or depends on it.
+    pub force: bool,
+    /// With its logs.
+    pub delete_logs: bool,
+    /// With the deployments that live in it.
+    pub recursive: bool,
+}
+
+/// Starts the deletion of a deployment; gives the execution that carries it out.
+///
+/// # Errors
+/// 403, 404; 400 while executions run, others depend on it, or its nodes live.
+pub async fn delete(
+    ctx: &Context,
+    caller: &Caller,
+    id: &str,
+    how: DeleteDeployment,
+) -> Result<String, Error> {
+    caller.require(Permission::DeploymentDelete)?;
+    let now_ms = clock::now_ms();
+    let execution = Uuid::new_v4().to_string();
+    ctx.store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let row = caller.get(view, MODEL, id).await?;
+            let deployment: Deployment = row.resource()?;
+            let tenant = deployment.tenant_name.as_str();
+            let mut decision = Decision::nothing();
+            decision.rests_on(view, stream(tenant, id)).await?;
+            check(view, &deployment, how).await?;
+            decision.event(
+                stream(tenant, id),
+                Event::DeploymentChanged(DeploymentChanged {
+                    id: id.to_owned(),
+                    tenant: tenant.to_owned(),
+                    updated_at_ms: deployment.own.updated_at_ms,
+                    deployment_status: Some("in_progress".to_owned()),
+                    ..DeploymentChanged::default()
+                }),
+            );
+            decision.event(
+                StreamId::scoped(Category::Execution, tenant, &execution),
+                Event::ExecutionCreated(start(&deployment, caller, (&execution, now_ms), how)),
+            );
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(execution)
+}
+
+fn start(
+    deployment: &Deployment,
+    caller: &Caller,
+    (id, now_ms): (&str, i64),
+    how: DeleteDeployment,
+) -> ExecutionCreated {
+    let parameters = json!({
+        "delete_logs": how.delete_logs,
+        "force": how.force,
+        "recursive": how.recursive,
+    });
+    ExecutionCreated {
+        id: id.to_owned(),
+        scope: Some(events::Scope {
+            tenant: deployment.tenant_name.clone(),
+            visibility: deployment.visibility.clone(),
+            created_by: caller.username.clone(),
+        }),
+        workflow_id: DELETE_WORKFLOW.to_owned(),
+        status: "pending".to_owned(),
+        parameters_json: parameters.to_string(),
+        allow_custom_parameters: true,
+        force: how.force,
+        created_at_ms: now_ms,
+        deployment_id: Some(deployment.id.clone()),
+        deployment_display_name: Some(deployment.display_name.clone()),
+        blueprint_id: Some(deployment.blueprint_id.clone()),
+        ..ExecutionCreated::default()
+    }
+}
+
+/// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said of its
+/// executions must come before.
+pub fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
+    decision.event(
+        stream(tenant, id),
+        Event::DeploymentDeleted(DeploymentDeleted {
+            id: id.to_owned(),
+            tenant: tenant.to_owned(),
+        }),
+    );
+    remove_tree(decision, &tree(tenant, id));
+}
+
+async fn check(view: &Reader, deployment: &Deployment, how: DeleteDeployment) -> Result<(), Error> {
+    let of = (deployment.tenant_name.as_str(), deployment.id.as_str());
+    let id = &deployment.id;
+    let running: Vec<String> = view
+        .select_as::<Execution>(&belonging(View::Executions, of))
+        .await?
+        .into_iter()
+        .filter(|execution| is_active(&execution.status) || execution.status == "queued")
+        .map(|execution| execution.id)
+        .collect();
+    if !running.is_empty() {
+        return Err(refuse(format!(
+            "Can't delete deployment {id} - There are running or queued executions for this \
+             deployment. Running executions ids: {}",
+            running.join(", ")
+        )));
+    }
+    if how.force {
+        return Ok(());
+    }
+    if !how.recursive {
+        check_children(view, deployment).await?;
+    }
+    let live = belonging(View::NodeInstances, of).with(Condition::NotAnyOf(
+        "state".to_owned(),
+        vec!["uninitialized".to_owned(), "deleted".to_owned()],
+    ));
+    let live = ids(view, &live).await?;
+    if live.is_empty() {
+        return Ok(());
+    }
+    Err(refuse(format!(
+        "Can't delete deployment {id} - There are live nodes for this deployment. Live nodes ids: \
+         {}",
+        live.join(", ")
+    )))
+}
+
+async fn ids(view: &Reader, query: &ListQuery) -> Result<Vec<String>, Error> {
+    let rows = view.pick(query, &["id"]).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(_, mut values)| values.pop().flatten())
+        .collect())
+}
+
+async fn check_children(view: &Reader, deployment: &Deployment) -> Result<(), Error> {
+    let id = &deployment.id;
+    let children = ListQuery::all(View::Deployments, Scope::Everything)
+        .with(Condition::Has(
+            "labels".to_owned(),
+            vec![format!("{PARENT_LABEL}={id}")],
+        ))
+        .with(Condition::AnyOf(
+            "tenant_name".to_owned(),
+            vec![deployment.tenant_name.clone()],
+        ));
+    let children = ids(view, &children).await?;
+    if children.is_empty() {
+        return Ok(());
+    }
+    let line = |(at, child): (usize, &String)| {
+        let number = at + 1;
+        format!("[{number}] Deployment `{id}` is the parent of deployment {child}")
+    };
+    let named = children.iter().take(NAMED_MAX).enumerate();
+    let lines: Vec<String> = named.map(line).collect();
+    Err(refuse(format!(
+        "Can't delete deployment {id} - the following existing installations depend on it:\n{}",
+        lines.join("\n")
+    )))
+}
+
+fn refuse(message: String) -> Error {
+    Error::refused(ErrorCode::DependentExists, message)
+}

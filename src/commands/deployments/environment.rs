@@ -1,0 +1,333 @@
+//! The work of `create_deployment_environment`: the plan prepared with the inputs becomes attributes, nodes and node
+//! instances, all in one append.
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    At,
+    views::{blueprints::Blueprint, deployments::Deployment, executions::Execution, scoped},
+};
+use stratalog_schema::{
+    Event,
+    events::{DeploymentChanged, Labels},
+};
+
+use super::{PARENT_LABEL, load, storage::Known, stream};
+use crate::{
+    auth::Caller,
+    clock,
+    commands::{
+        blueprints, execution_log,
+        labels::{self, Wanted},
+        node_instances::{self, NewNodeInstance},
+        nodes::{self, NewNode},
+    },
+    context::Context,
+    dsl::{
+        DslError, Plan, functions,
+        planner::{self, Getters, PrepareOptions, RandomIds},
+    },
+    error::{Error, ErrorCode},
+    store::{Decision, View as Reader},
+};
+
+/// Longest name for people.
+const NAME_CHARS_MAX: usize = 256;
+
+/// Parameters of the execution.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Parameters {
+    inputs: Map<String, Value>,
+    labels: Value,
+    display_name: Option<String>,
+}
+
+/// No secrets are kept yet, so none exists.
+#[derive(Debug)]
+struct NoSecrets;
+
+impl Getters for NoSecrets {
+    fn has_secret(&self, _name: &str) -> Option<Result<bool, DslError>> {
+        Some(Ok(false))
+    }
+}
+
+/// Makes the environment of a deployment on behalf of its execution.
+///
+/// # Errors
+/// `DeploymentCreation` with what the execution fails with; anything else may be tried again.
+pub async fn create_environment(
+    ctx: &Context,
+    caller: &Caller,
+    execution: &Execution,
+) -> Result<(), Error> {
+    let tenant = execution.tenant_name.as_str();
+    let id = execution.deployment_id.as_deref().unwrap_or_default();
+    let parameters = execution
+        .parameters
+        .as_ref()
+        .map_or("{}", |json| json.get());
+    let parameters: Parameters = serde_json::from_str(parameters).map_err(Error::internal)?;
+    let view = ctx.store.read(At::Now).await?;
+    let deployment = load(&view, tenant, id).await?;
+    let blueprint = blueprint(&view, caller, &deployment).await?;
+    drop(view.finish().await?);
+    let plan = prepare(&deployment, &blueprint, &parameters).await?;
+    ctx.store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let deployment = load(view, tenant, id).await?;
+            let mut decision = Decision::nothing();
+            decision.rests_on(view, stream(tenant, id)).await?;
+            decide(
+                view,
+                &mut decision,
+                Environment {
+                    deployment,
+                    plan: &plan,
+                    parameters: &parameters,
+                    execution,
+                },
+            )
+            .await?;
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(())
+}
+
+async fn blueprint(
+    view: &Reader,
+    caller: &Caller,
+    deployment: &Deployment,
+) -> Result<Blueprint, Error> {
+    let caller = caller.in_tenant(&deployment.tenant_name);
+    let row = caller
+        .get(view, blueprints::MODEL, &deployment.blueprint_id)
+        .await?;
+    Ok(row.resource()?)
+}
+
+async fn prepare(
+    deployment: &Deployment,
+    blueprint: &Blueprint,
+    parameters: &Parameters,
+) -> Result<Plan, Error> {
+    let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
+    let plan: Map<String, Value> = serde_json::from_str(plan).map_err(Error::internal)?;
+    let options = PrepareOptions {
+        inputs: parameters.inputs.clone(),
+        runtime_only_evaluation: deployment.runtime_only_evaluation,
+        auto_correct_types: false,
+        // ids that are taken are found, and made anew, when the instances are created
+        taken_ids: Vec::new(),
+    };
+    let prepared = tokio::task::spawn_blocking(move || {
+        let mut ids = RandomIds(rand::rng());
+        planner::prepare(&Plan::new(plan), &options, &NoSecrets, &mut ids)
+    });
+    prepared
+        .await
+        .map_err(Error::internal)?
+        .map_err(|error| failed(error.to_string()))
+}
+
+fn failed(message: impl Into<String>) -> Error {
+    Error::refused(ErrorCode::DeploymentCreation, message)
+}
+
+/// What an environment is made of.
+struct Environment<'a> {
+    deployment: Deployment,
+    plan: &'a Plan,
+    parameters: &'a Parameters,
+    execution: &'a Execution,
+}
+
+async fn decide(
+    view: &Reader,
+    decision: &mut Decision,
+    environment: Environment<'_>,
+) -> Result<(), Error> {
+    let Environment {
+        mut deployment,
+        plan,
+        parameters,
+        execution,
+    } = environment;
+    let wanted = wanted_labels(&deployment, parameters, plan);
+    require_parent_capabilities(view, &deployment, &wanted, plan).await?;
+    let new_nodes: Vec<NewNode> = section(plan, "nodes")?;
+    let new_instances: Vec<NewNodeInstance> = section(plan, "node_instances")?;
+    let name = display_name(view, &deployment, &wanted, plan).await?;
+    let name = parameters.display_name.clone().or(name);
+    let by = (clock::now_ms(), deployment.created_by.clone());
+    let attached = labels::replaced(&deployment.labels, &wanted, (by.0, &by.1));
+    let mut change = attributes(&deployment, plan);
+    change.labels = Some(Labels { labels: attached });
+    change.display_name = name.clone().filter(|name| *name != deployment.display_name);
+    if let Some(name) = name {
+        deployment.display_name = name;
+    }
+    let lines = [
+        "Setting deployment attributes".to_owned(),
+        format!("Creating {} nodes", new_nodes.len()),
+        format!("Creating {} node-instances", new_instances.len()),
+        "Creating deployment work directory".to_owned(),
+    ];
+    for line in lines {
+        decision
+            .telemetry
+            .push(execution_log::info(execution, line));
+    }
+    decision.event(
+        stream(&deployment.tenant_name, &deployment.id),
+        Event::DeploymentChanged(change),
+    );
+    if !new_nodes.is_empty() {
+        nodes::created(decision, &deployment, &new_nodes);
+    }
+    if !new_instances.is_empty() {
+        let created = node_instances::decide_creation(view, &deployment, &new_instances).await?;
+        decision.events.extend(created.events);
+    }
+    Ok(())
+}
+
+/// A section of the prepared plan, as a list of what it describes.
+fn section<T: serde::de::DeserializeOwned + Default>(plan: &Plan, name: &str) -> Result<T, Error> {
+    match plan.section(name) {
+        None | Some(Value::Null) => Ok(T::default()),
+        Some(value) => T::deserialize(value).map_err(Error::internal),
+    }
+}
+
+/// What was asked for, then what the plan says; nothing twice.
+fn wanted_labels(deployment: &Deployment, parameters: &Parameters, plan: &Plan) -> Vec<Wanted> {
+    let mut wanted = labels::kept(&deployment.labels);
+    let asked = labels::parse(&parameters.labels).unwrap_or_default();
+    for label in asked
+        .into_iter()
+        .chain(labels::of_plan(plan.object("labels")))
+    {
+        let is_new = |known: &Wanted| known.key != label.key || known.value != label.value;
+        if wanted.iter().all(is_new) {
+            wanted.push(label);
+        }
+    }
+    wanted
+}
+
+fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
+    let text = |name: &str| plan.section(name).map(Value::to_string);
+    DeploymentChanged {
+        id: deployment.id.clone(),
+        tenant: deployment.tenant_name.clone(),
+        // the times clients see do not move with it
+        updated_at_ms: deployment.own.updated_at_ms,
+        description: plan
+            .section("description")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        inputs_json: text("inputs"),
+        groups_json: text("groups"),
+        policy_triggers_json: text("policy_triggers"),
+        policy_types_json: text("policy_types"),
+        outputs_json: text("outputs"),
+        capabilities_json: text("capabilities"),
+        scaling_groups_json: text("scaling_groups"),
+        workflows_json: text("workflows"),
+        resource_tags_json: text("resource_tags"),
+        ..DeploymentChanged::default()
+    }
+}
+
+/// The name the blueprint wants its deployments to have, functions evaluated.
+async fn display_name(
+    view: &Reader,
+    deployment: &Deployment,
+    wanted: &[Wanted],
+    plan: &Plan,
+) -> Result<Option<String>, Error> {
+    let settings = plan.object("deployment_settings");
+    let name = settings.and_then(|settings| settings.get("display_name"));
+    let Some(name) = name.filter(|name| !name.is_null()).cloned() else {
+        return Ok(None);
+    };
+    let mut known = Known::of(deployment)?;
+    if let Some(inputs) = plan.object("inputs") {
+        known.inputs = inputs.clone();
+    }
+    let pair = |label: &Wanted| (label.key.clone(), label.value.clone());
+    known.labels = wanted.iter().map(pair).collect();
+    let context = functions::Context::default();
+    let evaluated = known
+        .evaluate(view, 0, &|storage| {
+            functions::evaluate_runtime(storage, &name, &context)
+        })
+        .await?
+        .map_err(|error| failed(error.to_string()))?;
+    let name = match evaluated {
+        Value::String(name) => name,
+        other => other.to_string(),
+    };
+    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(failed(format!(
+            "The display name must be at most {NAME_CHARS_MAX} characters long and contain no \
+             control characters"
+        )));
+    }
+    Ok(Some(name))
+}
+
+/// What the blueprint takes from its environment must be there.
+async fn require_parent_capabilities(
+    view: &Reader,
+    deployment: &Deployment,
+    wanted: &[Wanted],
+    plan: &Plan,
+) -> Result<(), Error> {
+    let requirements = plan.object("requirements");
+    let needed: Vec<String> = requirements
+        .and_then(|requirements| requirements.get("parent_capabilities")?.as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(|path| match path {
+            Value::Array(path) => path.first()?.as_str().map(str::to_owned),
+            Value::String(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let parent = wanted.iter().find(|label| label.key == PARENT_LABEL);
+    let parent: Option<Deployment> = match parent {
+        Some(label) => {
+            view.get(&scoped(&deployment.tenant_name, &label.value))
+                .await?
+        }
+        None => None,
+    };
+    let Some(parent) = parent else {
+        return Err(failed(format!(
+            "Environment not found, but environment capabilities are required: {}",
+            needed.join(", ")
+        )));
+    };
+    let offered = parent.capabilities.as_ref().map_or("{}", |json| json.get());
+    let offered: Map<String, Value> = serde_json::from_str(offered).map_err(Error::internal)?;
+    let lacking: Vec<String> = needed
+        .into_iter()
+        .filter(|name| !offered.contains_key(name))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(failed(format!(
+        "Environment {} ({}) does not have the required capabilities: {}",
+        parent.display_name,
+        parent.id,
+        lacking.join(", ")
+    )))
+}

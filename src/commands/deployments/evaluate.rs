@@ -1,0 +1,92 @@
+//! What a deployment offers, evaluated at the moment the reader looks at.
+use serde_json::{Map, Value};
+use stratalog_projections::views::{Json, deployments::Deployment};
+
+use super::storage::Known;
+use crate::{
+    dsl::{
+        DslError,
+        functions::{self, Context},
+    },
+    error::{Error, ErrorCode},
+    store::View,
+};
+
+/// The outputs of a deployment.
+///
+/// # Errors
+/// 400 when a function cannot be evaluated; database errors.
+pub async fn outputs(view: &View, deployment: &Deployment) -> Result<Map<String, Value>, Error> {
+    let raw = object(&deployment.outputs)?;
+    let mut known = Known::read(view, deployment).await?;
+    known
+        .evaluate(view, 0, &|storage| {
+            functions::evaluate_outputs(storage, &raw)
+        })
+        .await?
+        .map_err(|error| refuse(ErrorCode::OutputsEvaluation, &error))
+}
+
+/// The capabilities of a deployment.
+///
+/// # Errors
+/// 400 when a function cannot be evaluated; database errors.
+pub async fn capabilities(
+    view: &View,
+    deployment: &Deployment,
+) -> Result<Map<String, Value>, Error> {
+    let raw = object(&deployment.capabilities)?;
+    let mut known = Known::read(view, deployment).await?;
+    known
+        .evaluate(view, 0, &|storage| {
+            functions::evaluate_capabilities(storage, &raw)
+        })
+        .await?
+        .map_err(|error| refuse(ErrorCode::CapabilitiesEvaluation, &error))
+}
+
+/// Every function in a payload, on behalf of the instances the context names.
+///
+/// # Errors
+/// 400 when a function cannot be evaluated; database errors.
+pub async fn functions(
+    view: &View,
+    deployment: &Deployment,
+    (payload, context): (&Value, &Value),
+) -> Result<Value, Error> {
+    let context = Context::from_json(context);
+    let mut known = Known::read(view, deployment).await?;
+    known
+        .evaluate(view, 0, &|storage| {
+            functions::evaluate_runtime(storage, payload, &context)
+        })
+        .await?
+        .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
+}
+
+/// A node instance with the functions in its runtime properties evaluated.
+///
+/// # Errors
+/// 400 when a function cannot be evaluated; database errors.
+pub async fn instance(view: &View, tenant: &str, instance: &Value) -> Result<Value, Error> {
+    let id = instance.get("deployment_id").and_then(Value::as_str);
+    let deployment = super::load(view, tenant, id.unwrap_or_default()).await?;
+    let mut known = Known::read(view, &deployment).await?;
+    known
+        .evaluate(view, 0, &|storage| {
+            functions::evaluate_node_instance(storage, instance)
+        })
+        .await?
+        .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
+}
+
+fn object(json: &Option<Json>) -> Result<Map<String, Value>, Error> {
+    match json {
+        Some(json) => serde_json::from_str(json.get()).map_err(Error::internal),
+        None => Ok(Map::new()),
+    }
+}
+
+fn refuse(code: ErrorCode, error: &DslError) -> Error {
+    Error::refused(code, error.to_string())
+}

@@ -1,0 +1,66 @@
+//! Deployments: creation and deletion with their environments, changes, and the evaluation of what they offer.
+mod create;
+mod delete;
+mod environment;
+mod evaluate;
+mod inputs;
+mod patch;
+mod storage;
+mod visibility;
+
+use stratalog_projections::{
+    Condition, Connection, ListQuery, Reader, Scope, View,
+    views::{deployments::Deployment, scoped},
+};
+use stratalog_schema::{Category, StreamId};
+
+use crate::error::Error;
+
+pub use create::{CreateDeployment, Restored, create};
+pub use delete::{DeleteDeployment, delete, deleted};
+pub use environment::create_environment;
+pub use evaluate::{capabilities, functions, instance, outputs};
+pub use patch::{PatchDeployment, patch};
+pub use visibility::set_visibility;
+
+/// How the resource is called in messages.
+pub(crate) const MODEL: (View, &str) = (View::Deployments, "Deployment");
+
+/// The workflow that makes a deployment's environment.
+pub const CREATE_WORKFLOW: &str = "create_deployment_environment";
+/// The workflow that takes it away.
+pub const DELETE_WORKFLOW: &str = "delete_deployment_environment";
+/// Label that names the deployment this one lives in.
+pub(crate) const PARENT_LABEL: &str = "csys-obj-parent";
+
+pub(crate) fn stream(tenant: &str, id: &str) -> StreamId {
+    StreamId::scoped(Category::Deployment, tenant, id)
+}
+
+/// Working directory of a deployment.
+pub(crate) fn tree(tenant: &str, id: &str) -> String {
+    format!("deployments/{tenant}/{id}")
+}
+
+/// The deployment of a tenant, whoever asks.
+pub(crate) async fn load<C: Connection>(
+    view: &Reader<C>,
+    tenant: &str,
+    id: &str,
+) -> Result<Deployment, Error> {
+    let found: Option<Deployment> = view.get(&scoped(tenant, id)).await?;
+    found.ok_or_else(|| Error::not_found(MODEL.1, id))
+}
+
+/// Rows of a view that belong to a deployment.
+pub(crate) fn belonging(view: View, (tenant, id): (&str, &str)) -> ListQuery {
+    ListQuery::all(view, Scope::Everything)
+        .with(Condition::AnyOf(
+            "deployment_id".to_owned(),
+            vec![id.to_owned()],
+        ))
+        .with(Condition::AnyOf(
+            "tenant_name".to_owned(),
+            vec![tenant.to_owned()],
+        ))
+}

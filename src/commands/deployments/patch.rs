@@ -1,0 +1,325 @@
+//! Changes of a deployment by hand, and by workflows that make environments elsewhere.
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use stratalog_projections::views::{deployments::Deployment, executions::Execution, scoped};
+use stratalog_schema::{
+    Event,
+    events::{DeploymentChanged, Labels},
+};
+
+use super::{MODEL, PARENT_LABEL, stream};
+use crate::{
+    auth::{Caller, Permission},
+    clock,
+    commands::{
+        blueprints,
+        labels::{self, Wanted},
+        own_execution,
+    },
+    context::Context,
+    error::{Error, ErrorCode},
+    store::{Decision, View},
+};
+
+/// Labels of ours that stay whatever is asked for.
+const COMPUTED_LABEL: &str = "csys-consumer-id";
+
+/// What is to change. What is absent stays; attributes can be set only once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PatchDeployment {
+    /// From its blueprint.
+    pub description: Option<String>,
+    /// Name to specification.
+    pub workflows: Option<Map<String, Value>>,
+    /// Input values.
+    pub inputs: Option<Map<String, Value>>,
+    /// From its plan.
+    pub policy_types: Option<Map<String, Value>>,
+    /// From its plan.
+    pub policy_triggers: Option<Map<String, Value>>,
+    /// From its plan.
+    pub groups: Option<Map<String, Value>>,
+    /// From its plan.
+    pub scaling_groups: Option<Map<String, Value>>,
+    /// From its plan.
+    pub outputs: Option<Map<String, Value>>,
+    /// From its plan.
+    pub capabilities: Option<Map<String, Value>>,
+    /// From its plan.
+    pub resource_tags: Option<Map<String, Value>>,
+    /// Name for people.
+    pub display_name: Option<String>,
+    /// Leave every function to be evaluated at run time.
+    pub runtime_only_evaluation: Option<bool>,
+    /// The execution that made it.
+    pub create_execution: Option<String>,
+    /// Its latest execution.
+    pub latest_execution: Option<String>,
+    /// Another blueprint; for deployment updates only.
+    pub blueprint_id: Option<String>,
+    /// The whole new set of labels.
+    #[serde(deserialize_with = "given")]
+    pub labels: Option<Value>,
+    /// Another creator.
+    pub creator: Option<String>,
+    /// Another creation time.
+    pub created_at: Option<String>,
+    /// Whatever else was given.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Ok(Option::<Value>::deserialize(deserializer)?.filter(|value| !value.is_null()))
+}
+
+/// Changes a deployment.
+///
+/// # Errors
+/// 400, 403, 404; 409 for an attribute that is set already.
+pub async fn patch(
+    ctx: &Context,
+    caller: &Caller,
+    id: &str,
+    patch: &PatchDeployment,
+) -> Result<(), Error> {
+    caller.require(Permission::DeploymentUpdate)?;
+    if !patch.unknown.is_empty() {
+        let names: Vec<&str> = patch.unknown.keys().map(String::as_str).collect();
+        return Err(Error::bad_parameters(format!(
+            "Unknown parameters: {}",
+            names.join(", ")
+        )));
+    }
+    if patch.creator.is_some() {
+        caller.require(Permission::SetOwner)?;
+    }
+    if patch.created_at.is_some() {
+        caller.require(Permission::SetTimestamp)?;
+    }
+    let wanted = patch.labels.as_ref().map(labels::parse).transpose()?;
+    ctx.store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let deployment: Deployment = caller.get(view, MODEL, id).await?.resource()?;
+            let own = own_execution::load(view, caller).await?;
+            let is_update = own_execution::is_update(own.as_ref());
+            if !is_update {
+                check(&deployment, patch)?;
+            }
+            let mut change = attributes(&deployment, patch)?;
+            if let Some(wanted) = &wanted {
+                let wanted = merged(&deployment, wanted, own.as_ref());
+                require_parents(view, &deployment, &wanted).await?;
+                let by = (clock::now_ms(), caller.username.as_str());
+                change.labels = Some(Labels {
+                    labels: labels::replaced(&deployment.labels, &wanted, by),
+                });
+            }
+            references(view, caller, &mut change, patch).await?;
+            if change == untouched(&deployment) {
+                return Err(Error::refused(
+                    ErrorCode::IllegalAction,
+                    "Update a deployment request must include at least one parameter to update",
+                ));
+            }
+            let of = stream(&deployment.tenant_name, id);
+            let mut decision = Decision::nothing();
+            decision.rests_on(view, of.clone()).await?;
+            decision.event(of, Event::DeploymentChanged(change));
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(())
+}
+
+/// Outside a deployment update, attributes are set once.
+fn check(deployment: &Deployment, patch: &PatchDeployment) -> Result<(), Error> {
+    if patch.blueprint_id.is_some() {
+        return Err(own_execution::only_update());
+    }
+    for (name, is_given, is_set) in [
+        (
+            "description",
+            patch.description.is_some(),
+            deployment.description.is_some(),
+        ),
+        (
+            "workflows",
+            patch.workflows.is_some(),
+            deployment.workflows.is_some(),
+        ),
+        (
+            "inputs",
+            patch.inputs.is_some(),
+            deployment.inputs.is_some(),
+        ),
+        (
+            "policy_types",
+            patch.policy_types.is_some(),
+            deployment.policy_types.is_some(),
+        ),
+        (
+            "policy_triggers",
+            patch.policy_triggers.is_some(),
+            deployment.policy_triggers.is_some(),
+        ),
+        (
+            "groups",
+            patch.groups.is_some(),
+            deployment.groups.is_some(),
+        ),
+        (
+            "scaling_groups",
+            patch.scaling_groups.is_some(),
+            deployment.scaling_groups.is_some(),
+        ),
+        (
+            "outputs",
+            patch.outputs.is_some(),
+            deployment.outputs.is_some(),
+        ),
+        (
+            "capabilities",
+            patch.capabilities.is_some(),
+            deployment.capabilities.is_some(),
+        ),
+        (
+            "resource_tags",
+            patch.resource_tags.is_some(),
+            deployment.resource_tags.is_some(),
+        ),
+    ] {
+        if is_given && is_set {
+            return Err(Error::refused(
+                ErrorCode::Conflict,
+                format!("{name} is already set"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A change that changes nothing.
+fn untouched(deployment: &Deployment) -> DeploymentChanged {
+    DeploymentChanged {
+        id: deployment.id.clone(),
+        tenant: deployment.tenant_name.clone(),
+        updated_at_ms: deployment.own.updated_at_ms,
+        ..DeploymentChanged::default()
+    }
+}
+
+fn attributes(
+    deployment: &Deployment,
+    patch: &PatchDeployment,
+) -> Result<DeploymentChanged, Error> {
+    let text = |map: &Option<Map<String, Value>>| {
+        let map = map.clone()?;
+        Some(Value::Object(map).to_string())
+    };
+    let created_at = patch.created_at.clone().map(Value::String);
+    Ok(DeploymentChanged {
+        description: patch.description.clone(),
+        workflows_json: text(&patch.workflows),
+        inputs_json: text(&patch.inputs),
+        policy_types_json: text(&patch.policy_types),
+        policy_triggers_json: text(&patch.policy_triggers),
+        groups_json: text(&patch.groups),
+        scaling_groups_json: text(&patch.scaling_groups),
+        outputs_json: text(&patch.outputs),
+        capabilities_json: text(&patch.capabilities),
+        resource_tags_json: text(&patch.resource_tags),
+        display_name: patch.display_name.clone(),
+        runtime_only_evaluation: patch.runtime_only_evaluation,
+        created_by: patch.creator.clone(),
+        created_at_ms: match created_at {
+            Some(created_at) => labels::moment(&created_at)?,
+            None => None,
+        },
+        ..untouched(deployment)
+    })
+}
+
+/// The set of labels after the change: computed ones stay, and so does everything when the deployment's own
+/// environment is being made.
+fn merged(deployment: &Deployment, wanted: &[Wanted], own: Option<&Execution>) -> Vec<Wanted> {
+    let is_creation = own.is_some_and(|own| deployment.create_execution.as_ref() == Some(&own.id));
+    let mut merged: Vec<Wanted> = labels::kept(&deployment.labels)
+        .into_iter()
+        .filter(|label| is_creation || label.key == COMPUTED_LABEL)
+        .collect();
+    for label in wanted {
+        let is_known = |known: &Wanted| known.key == label.key && known.value == label.value;
+        let is_settable = is_creation || label.key != COMPUTED_LABEL;
+        if is_settable && !merged.iter().any(is_known) {
+            merged.push(label.clone());
+        }
+    }
+    merged
+}
+
+/// Whoever is named as parent must exist, and must not be the deployment itself.
+async fn require_parents(
+    view: &View,
+    deployment: &Deployment,
+    wanted: &[Wanted],
+) -> Result<(), Error> {
+    for label in wanted.iter().filter(|label| label.key == PARENT_LABEL) {
+        let parent = &label.value;
+        if *parent == deployment.id {
+            return Err(Error::refused(
+                ErrorCode::Conflict,
+                format!("Deployment {parent} cannot be its own parent"),
+            ));
+        }
+        let key = scoped(&deployment.tenant_name, parent);
+        if view.row(MODEL.0, &key).await?.is_none() {
+            return Err(Error::refused(
+                ErrorCode::DeploymentParentNotFound,
+                format!("Deployment parent with ID `{parent}` was not found"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the change names must exist.
+async fn references(
+    view: &View,
+    caller: &Caller,
+    change: &mut DeploymentChanged,
+    patch: &PatchDeployment,
+) -> Result<(), Error> {
+    if let Some(id) = &patch.blueprint_id {
+        caller.get(view, blueprints::MODEL, id).await?;
+        change.blueprint_id = Some(id.clone());
+    }
+    if let Some(id) = &patch.create_execution {
+        change.create_execution = Some(execution(view, caller, id).await?.id);
+    }
+    if let Some(id) = &patch.latest_execution {
+        let latest = execution(view, caller, id).await?;
+        change.latest_execution_status = summary(&latest.status).map(str::to_owned);
+        change.latest_execution_workflow_id = Some(latest.workflow_id);
+        change.latest_execution = Some(latest.id);
+    }
+    Ok(())
+}
+
+async fn execution(view: &View, caller: &Caller, id: &str) -> Result<Execution, Error> {
+    let found: Option<Execution> = view.get(&scoped(caller.tenant()?, id)).await?;
+    found.ok_or_else(|| Error::not_found("Execution", id))
+}
+
+/// An execution's status as its deployment sums it up.
+fn summary(status: &str) -> Option<&'static str> {
+    Some(match status {
+        "terminated" => "completed",
+        "failed" => "failed",
+        "cancelled" => "cancelled",
+        "scheduled" => return None,
+        _ => "in_progress",
+    })
+}
