@@ -136,6 +136,17 @@ impl<B> Request<B> {
         }
     }
 
+    /// The request without its body, and the body.
+    pub fn split(self) -> (Request, B) {
+        let request = Request {
+            ctx: self.ctx,
+            caller: self.caller,
+            head: self.head,
+            body: (),
+        };
+        (request, self.body)
+    }
+
     /// The same request with another body.
     fn with<C>(self, body: C) -> Request<C> {
         Request {

@@ -87,7 +87,9 @@ pub mod reply;
 mod resources;
 mod route;
 mod segment;
+mod uploads;
 mod version;
+mod wire;
 
 pub use answer::Answer;
 pub use extract::{BodyStream, Request};

@@ -4,11 +4,27 @@ use std::sync::Arc;
 use super::Route;
 use crate::context::Context;
 
+mod blueprints;
+mod deployments;
+mod evaluate;
+mod node_instances;
+mod nodes;
+mod summary;
 mod version;
+mod workflows;
 
 /// Resources below `/api/v3.1` and its older siblings, one group per first path segment.
 pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
-    vec![version::routes(ctx)]
+    vec![
+        blueprints::routes(ctx),
+        deployments::routes(ctx),
+        evaluate::routes(ctx),
+        node_instances::routes(ctx),
+        nodes::routes(ctx),
+        summary::routes(ctx),
+        version::routes(ctx),
+        workflows::routes(ctx),
+    ]
 }
 
 /// What stands directly below `/api`.

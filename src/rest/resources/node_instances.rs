@@ -1,0 +1,163 @@
+//! `/node-instances`
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use stratalog_projections::{View as ViewName, views::Json};
+use warp::{Filter, reply::Response};
+
+use crate::{
+    auth::Permission,
+    commands::{
+        self,
+        node_instances::{MODEL, NewNodeInstance, UpdateNodeInstance},
+    },
+    context::Context,
+    error::Error,
+    rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+};
+
+/// `/node-instances`
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    warp::path("node-instances")
+        .and(one_of(vec![
+            all(ctx),
+            post(ctx),
+            get(ctx),
+            patch(ctx),
+            delete(ctx),
+        ]))
+        .boxed()
+}
+
+/// `GET /node-instances`
+fn all(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            list::answer(&req?, ViewName::NodeInstances, Permission::NodeInstanceList).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /node-instances/{id}`
+fn get(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment)
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| one(&req?, &id).await)
+        .map(reply::ok)
+        .boxed()
+}
+
+async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
+    req.caller.require(Permission::NodeInstanceGet)?;
+    let is_evaluated = req.query().flag("_evaluate_functions")?;
+    let view = req.view().await?;
+    let row = req.caller.get(&view, MODEL, id).await?;
+    if !is_evaluated {
+        return req.document(&view, ViewName::NodeInstances, &row.doc);
+    }
+    let instance: Value = serde_json::from_str(&row.doc).map_err(Error::internal)?;
+    let tenant = row.owner.tenant.unwrap_or_default();
+    let evaluated = commands::deployments::instance(&view, &tenant, &instance).await?;
+    req.document(&view, ViewName::NodeInstances, &evaluated.to_string())
+}
+
+#[derive(Debug, Deserialize)]
+struct NewNodeInstances {
+    deployment_id: String,
+    node_instances: Vec<NewNodeInstance>,
+}
+
+/// `POST /node-instances`
+fn post(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::post())
+        .and(extract::write(ctx))
+        .then(async |req: Result<Request<NewNodeInstances>, Error>| create(req?).await)
+        .map(reply::any)
+        .boxed()
+}
+
+async fn create(req: Request<NewNodeInstances>) -> Result<Response, Error> {
+    let (req, body) = req.split();
+    if body.node_instances.is_empty() {
+        req.caller.require(Permission::NodeList)?;
+        return Ok(reply::no_content(Ok(())));
+    }
+    let id = &body.deployment_id;
+    commands::node_instances::create(&req.ctx, &req.caller, id, &body.node_instances).await?;
+    Ok(reply::with(StatusCode::CREATED, Ok(Answer::null())))
+}
+
+/// Body of an update.
+#[derive(Debug, Deserialize)]
+struct Update {
+    version: i64,
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    runtime_properties: Option<Json>,
+    #[serde(default)]
+    system_properties: Option<Json>,
+    #[serde(default)]
+    relationships: Option<Json>,
+}
+
+/// `PATCH /node-instances/{id}`
+fn patch(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment)
+        .and(warp::patch())
+        .and(extract::write(ctx))
+        .then(async |Segment(id), req: Result<Request<Update>, Error>| update(req?, &id).await)
+        .map(reply::ok)
+        .boxed()
+}
+
+async fn update(req: Request<Update>, id: &str) -> Result<Answer, Error> {
+    let (req, body) = req.split();
+    if body.version < 0 {
+        return Err(Error::bad_parameters(
+            "version parameter is expected to be greater than or equal to 0",
+        ));
+    }
+    let change = UpdateNodeInstance {
+        version: body.version,
+        state: body.state,
+        runtime_properties: object("runtime_properties", body.runtime_properties)?,
+        system_properties: object("system_properties", body.system_properties)?,
+        relationships: body.relationships.filter(|json| json.get() != "null"),
+        force: req.query().flag("force")?,
+    };
+    let updated = commands::node_instances::update(&req.ctx, &req.caller, id, change).await?;
+    Ok(req.answer(&updated.instance)?.at(updated.position))
+}
+
+/// Properties are an object; null means that none are given.
+fn object(name: &str, json: Option<Json>) -> Result<Option<Json>, Error> {
+    match json {
+        None => Ok(None),
+        Some(json) if json.get() == "null" => Ok(None),
+        Some(json) if json.get().starts_with('{') => Ok(Some(json)),
+        Some(_) => Err(Error::bad_parameters(format!(
+            "{name} parameter is expected to be of type dict"
+        ))),
+    }
+}
+
+/// `DELETE /node-instances/{id}`
+fn delete(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment)
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            commands::node_instances::delete(&req.ctx, &req.caller, &id).await
+        })
+        .map(reply::no_content)
+        .boxed()
+}

@@ -1,0 +1,158 @@
+//! Deployments with what their instances and executions say of them now.
+use std::{borrow::Cow, collections::HashMap};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, StoredRow, View as ViewName,
+    views::{deployments::Deployment, scoped},
+};
+
+use super::{appended, id_of, tenant_of, workflows};
+use crate::{error::Error, rest::Include, store::View};
+
+/// Members that come from other rows.
+const INSTANCES: [&str; 2] = ["drifted_instances", "unavailable_instances"];
+const OPERATIONS: [&str; 2] = [
+    "latest_execution_finished_operations",
+    "latest_execution_total_operations",
+];
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    drifted: i64,
+    unavailable: i64,
+    finished: i64,
+    total: i64,
+}
+
+#[derive(Deserialize)]
+struct Latest<'d> {
+    #[serde(borrow)]
+    latest_execution: Option<Cow<'d, str>>,
+}
+
+/// The documents of these rows, in their order, as lists show them.
+pub(in crate::rest) async fn join(
+    view: &View,
+    rows: &[StoredRow],
+    include: Option<&Include>,
+) -> Result<Vec<String>, Error> {
+    let wants =
+        |names: &[&str]| include.is_none_or(|include| names.iter().any(|name| include.names(name)));
+    let mut counts: HashMap<&str, Counts> = HashMap::with_capacity(rows.len());
+    if wants(&INSTANCES) {
+        count_instances(view, rows, &mut counts).await?;
+    }
+    if wants(&OPERATIONS) {
+        count_operations(view, rows, &mut counts).await?;
+    }
+    let document = |row: &StoredRow| {
+        let counts = counts.get(row.key.as_str()).copied().unwrap_or_default();
+        appended(&row.doc, &members(counts))
+    };
+    Ok(rows.iter().map(document).collect())
+}
+
+fn members(counts: Counts) -> String {
+    let Counts {
+        drifted,
+        unavailable,
+        finished,
+        total,
+    } = counts;
+    format!(
+        r#""drifted_instances":{drifted},"unavailable_instances":{unavailable},"latest_execution_finished_operations":{finished},"latest_execution_total_operations":{total},"workdir_zip":null,"deployment_groups":[]"#
+    )
+}
+
+async fn count_instances<'r>(
+    view: &View,
+    rows: &'r [StoredRow],
+    counts: &mut HashMap<&'r str, Counts>,
+) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids = rows.iter().map(|row| id_of(row).to_owned()).collect();
+    let query = ListQuery::all(ViewName::NodeInstances, Scope::Everything)
+        .with(Condition::AnyOf("deployment_id".to_owned(), ids));
+    let fields = [
+        "tenant_name",
+        "deployment_id",
+        "has_configuration_drift",
+        "is_status_check_ok",
+    ];
+    let groups = view.group(&query, &fields).await?;
+    let keys: HashMap<&str, &'r str> = rows
+        .iter()
+        .map(|row| (row.key.as_str(), row.key.as_str()))
+        .collect();
+    for (values, number) in groups {
+        let [Some(tenant), Some(id), Some(drifted), Some(ok)] = values.as_slice() else {
+            continue;
+        };
+        let Some(key) = keys.get(scoped(tenant, id).as_str()) else {
+            continue;
+        };
+        let entry = counts.entry(key).or_default();
+        entry.drifted += if drifted == "true" { number } else { 0 };
+        entry.unavailable += if ok == "true" { 0 } else { number };
+    }
+    Ok(())
+}
+
+async fn count_operations<'r>(
+    view: &View,
+    rows: &'r [StoredRow],
+    counts: &mut HashMap<&'r str, Counts>,
+) -> Result<(), Error> {
+    let mut latest: HashMap<String, &'r str> = HashMap::new();
+    for row in rows {
+        let parsed: Latest<'_> = serde_json::from_str(&row.doc).map_err(Error::internal)?;
+        if let Some(id) = parsed.latest_execution {
+            latest.insert(scoped(tenant_of(row), &id), &row.key);
+        }
+    }
+    if latest.is_empty() {
+        return Ok(());
+    }
+    let query = ListQuery::all(ViewName::Executions, Scope::Everything)
+        .with(Condition::Keys(latest.keys().cloned().collect()));
+    let fields = ["finished_operations", "total_operations"];
+    for (key, values) in view.pick(&query, &fields).await? {
+        let number = |at: usize| -> i64 {
+            let text = values.get(at).and_then(Option::as_deref);
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        if let Some(deployment) = latest.get(&key) {
+            let entry = counts.entry(deployment).or_default();
+            entry.finished = number(0);
+            entry.total = number(1);
+        }
+    }
+    Ok(())
+}
+
+/// The documents of these rows with their workflows told in full.
+pub(in crate::rest) async fn expanded(
+    view: &View,
+    rows: &[StoredRow],
+    include: Option<&Include>,
+) -> Result<Vec<String>, Error> {
+    let joined = join(view, rows, include).await?;
+    if include.is_some_and(|include| !include.names("workflows")) {
+        return Ok(joined);
+    }
+    let mut documents = Vec::with_capacity(rows.len());
+    for (row, document) in rows.iter().zip(joined) {
+        let deployment: Deployment = row.resource()?;
+        let mut document: Map<String, Value> =
+            serde_json::from_str(&document).map_err(Error::internal)?;
+        let told = workflows::of_deployment(view, &deployment).await?;
+        let told = told.map_or(Value::Null, Value::Array);
+        document.insert("workflows".to_owned(), told);
+        documents.push(Value::Object(document).to_string());
+    }
+    Ok(documents)
+}
