@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod log;
 mod support;

@@ -3,3 +3,11 @@
 pub(crate) mod broker;
 pub(crate) mod database;
 pub(crate) mod env;
+
+use stratalog::{db::Database, store};
+
+/// A database of this version's tables and empty views.
+pub(crate) async fn empty_database() -> database::TestDatabase {
+    database::TestDatabase::new(async |url: &str| store::prepare(&Database::new(url, 1)?).await)
+        .await
+}
