@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use tokio_postgres::error::SqlState;
 
 /// What a request can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +88,27 @@ impl Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        if error.is_closed() || error.code().is_none() {
+        if is_outage(&error) {
             return Self::Unavailable(error.to_string());
         }
         Self::Internal(error.into())
     }
+}
+
+/// Whether the database (or the way to it) is at fault, not the statement.
+fn is_outage(error: &tokio_postgres::Error) -> bool {
+    let io = std::error::Error::source(error)
+        .is_some_and(|source| source.downcast_ref::<std::io::Error>().is_some());
+    let shutting_down = matches!(
+        error.code(),
+        Some(
+            &SqlState::ADMIN_SHUTDOWN
+                | &SqlState::CRASH_SHUTDOWN
+                | &SqlState::CANNOT_CONNECT_NOW
+                | &SqlState::TOO_MANY_CONNECTIONS
+        )
+    );
+    error.is_closed() || io || shutting_down
 }
 
 impl From<stratalog_projections::Error> for Error {

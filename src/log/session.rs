@@ -54,7 +54,7 @@ const FIND_COMMANDS: &str = "\
 SELECT command_id, first_position, n FROM es.command WHERE command_id = ANY($1)";
 
 const TAIL_SEGMENTS: &str = "\
-SELECT body FROM es.segment WHERE first_position > $1 - 400000 ORDER BY first_position";
+SELECT body FROM es.segment WHERE first_position > $1::bigint - 400000 ORDER BY first_position";
 
 /// Positions a partition check looks ahead.
 const PARTITION_AHEAD: i64 = 1_000_000;
