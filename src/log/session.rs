@@ -54,7 +54,10 @@ const FIND_COMMANDS: &str = "\
 SELECT command_id, first_position, n FROM es.command WHERE command_id = ANY($1)";
 
 const TAIL_SEGMENTS: &str = "\
-SELECT body FROM es.segment WHERE first_position > $1::bigint - 400000 ORDER BY first_position";
+SELECT body FROM es.segment WHERE first_position > $1 ORDER BY first_position";
+
+/// Positions whose telemetry ids a new session remembers.
+const REMEMBERED_POSITIONS: i64 = 400_000;
 
 /// Positions a partition check looks ahead.
 const PARTITION_AHEAD: i64 = 1_000_000;
@@ -119,6 +122,7 @@ pub(super) struct Session {
     partitions_upto: i64,
     writer: Uuid,
     in_doubt: Option<(i64, Hash)>,
+    holds_lock: bool,
 }
 
 /// Stream versions as they stand while a batch is being built.
@@ -172,6 +176,7 @@ impl Session {
             partitions_upto: 0,
             writer,
             in_doubt: None,
+            holds_lock: false,
         };
         session.reload().await?;
         Ok(session)
@@ -179,6 +184,7 @@ impl Session {
 
     /// Learns the log's head anew and forgets what followed from the old one.
     async fn reload(&mut self) -> Result<(), Error> {
+        let seen_upto = self.head;
         let row = self.client.query_opt(HEAD, &[]).await?;
         if let Some(row) = row {
             self.head = row.try_get(0)?;
@@ -335,6 +341,7 @@ impl Session {
         outcome.6?;
         outcome.7?;
         self.in_doubt = None;
+        self.unlock().await?;
         self.head = commit.first_position + i64::from(commit.n) - 1;
         self.chain = commit.chain;
         self.recorded_at = commit.recorded_at;
@@ -480,7 +487,7 @@ impl Session {
             return error;
         }
         let believed = self.head;
-        match self.reload().await {
+        match self.lock_and_reload().await {
             Ok(()) => Error::Conflict {
                 stream: "log".to_owned(),
                 expected: believed,
@@ -488,6 +495,30 @@ impl Session {
             },
             Err(error) => error,
         }
+    }
+}
+
+impl Session {
+    /// Takes the log's lock beyond the next transaction, so that the head learned now is still true then.
+    async fn lock_and_reload(&mut self) -> Result<(), Error> {
+        if !self.holds_lock {
+            self.client
+                .execute("SELECT pg_advisory_lock($1)", &[&LOG_LOCK])
+                .await?;
+            self.holds_lock = true;
+        }
+        self.reload().await
+    }
+
+    /// Gives the lock back after a commit that needed it.
+    pub(super) async fn unlock(&mut self) -> Result<(), Error> {
+        if self.holds_lock {
+            self.holds_lock = false;
+            self.client
+                .execute("SELECT pg_advisory_unlock($1)", &[&LOG_LOCK])
+                .await?;
+        }
+        Ok(())
     }
 }
 

@@ -32,10 +32,4 @@ impl Window {
     pub(super) fn contains(&self, id: &Uuid) -> bool {
         self.seen.contains(id)
     }
-
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.seen.clear();
-        self.order.clear();
-    }
 }

@@ -97,9 +97,9 @@ impl Writer {
             match self.attempt(requests).await {
                 Ok(()) => return,
                 Err((error, rest)) => {
-                    attempts += 1;
                     let head_moved = matches!(&error, Error::Conflict { .. });
                     if !head_moved {
+                        attempts += 1;
                         self.session = None;
                     }
                     if matches!(&error, Error::Internal(_)) && rest.len() > 1 {
@@ -138,6 +138,10 @@ impl Writer {
             Err(failed) => return Err(failed),
         };
         if building.admitted.is_empty() {
+            if session.unlock().await.is_err() {
+                // the lock goes with its connection
+                self.session = None;
+            }
             return Ok(());
         }
         let (written, commit) = match fold_batch(session, &building).await {
