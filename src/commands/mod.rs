@@ -8,6 +8,7 @@ pub mod labels;
 pub mod node_instances;
 pub mod nodes;
 mod own_execution;
+pub mod logs;
 pub mod users;
 mod visibility;
 

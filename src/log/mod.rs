@@ -12,6 +12,7 @@ pub mod read;
 pub(crate) mod segment;
 mod session;
 pub mod subscribe;
+pub mod telemetry;
 mod window;
 mod writer;
 
