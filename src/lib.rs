@@ -22,6 +22,7 @@ pub mod snapshot;
 
 pub mod worker;
 
+pub mod consumers;
 pub mod listener;
 pub mod rest;
 pub mod tls;

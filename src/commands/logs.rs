@@ -1,8 +1,6 @@
 //! Execution logs and events: recorded for an execution, told by the server itself, or sent by workers and agents.
 use serde_json::Value;
-use stratalog_projections::views::{
-    executions::Execution, node_instances::NodeInstance, scoped,
-};
+use stratalog_projections::views::{executions::Execution, node_instances::NodeInstance, scoped};
 use stratalog_schema::events::TelemetryRecord;
 use uuid::Uuid;
 
@@ -80,7 +78,10 @@ pub fn record(execution: &Execution, node_name: Option<String>, said: Said) -> T
         execution_id: execution.id.clone(),
         execution_group_id: String::new(),
         deployment_id: execution.deployment_id.clone().unwrap_or_default(),
-        deployment_display_name: execution.deployment_display_name.clone().unwrap_or_default(),
+        deployment_display_name: execution
+            .deployment_display_name
+            .clone()
+            .unwrap_or_default(),
         blueprint_id: execution.blueprint_id.clone().unwrap_or_default(),
         workflow_id: execution.workflow_id.clone(),
         message: text(&said.message),

@@ -193,8 +193,8 @@ impl Session {
             self.recorded_at = row.try_get(2)?;
         }
         self.heads.reload(&self.client).await?;
-        self.window.clear();
-        let tail = self.client.query(TAIL_SEGMENTS, &[&self.head]).await?;
+        let from = seen_upto.max(self.head - REMEMBERED_POSITIONS);
+        let tail = self.client.query(TAIL_SEGMENTS, &[&from]).await?;
         for row in tail {
             for record in segment::decode(row.try_get(0)?)? {
                 if let Ok(id) = Uuid::from_slice(&record.event_id) {

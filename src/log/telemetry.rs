@@ -113,7 +113,11 @@ impl Question {
     }
 
     fn admits(&self, position: i64, record: &TelemetryRecord) -> bool {
-        let kind = if record.is_log { self.logs } else { self.events };
+        let kind = if record.is_log {
+            self.logs
+        } else {
+            self.events
+        };
         let among = |wanted: &Option<Vec<String>>, value: &String| {
             wanted.as_ref().is_none_or(|wanted| wanted.contains(value))
         };
@@ -154,7 +158,12 @@ impl Question {
             candidates.push(Candidate {
                 first_position: row.try_get(0)?,
                 n: i64::from(row.try_get::<_, i32>(1)?),
-                times: [row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?],
+                times: [
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                    row.try_get(4)?,
+                    row.try_get(5)?,
+                ],
                 events: row.try_get(6)?,
                 logs: row.try_get(7)?,
             });
@@ -184,7 +193,11 @@ impl Question {
         let mut seen = 0;
         let mut rest = candidates.as_slice();
         while !rest.is_empty() {
-            let fetch = if by_time.is_some() && counted { 2 } else { FETCH };
+            let fetch = if by_time.is_some() && counted {
+                2
+            } else {
+                FETCH
+            };
             let (now, later) = rest.split_at(rest.len().min(fetch));
             for found in self.unpack(client, now).await? {
                 seen += 1;
@@ -205,7 +218,11 @@ impl Question {
             }
         }
         cut(&mut kept, &order, needed);
-        let total = if counted { usize::try_from(total).unwrap_or(0) } else { seen };
+        let total = if counted {
+            usize::try_from(total).unwrap_or(0)
+        } else {
+            seen
+        };
         let records = kept.into_iter().skip(self.offset).take(self.size).collect();
         Ok(Page { records, total })
     }
@@ -263,7 +280,11 @@ fn complete(kept: &[Found], needed: usize, (key, descending): Bound, next: &Cand
         _ => worst.timestamp_us,
     };
     let next_us = next.times[at].timestamp_micros();
-    if descending { next_us < worst_us } else { next_us > worst_us }
+    if descending {
+        next_us < worst_us
+    } else {
+        next_us > worst_us
+    }
 }
 
 fn cut(kept: &mut Vec<Found>, order: &[(Key, bool)], needed: usize) {
@@ -279,7 +300,11 @@ fn compare(a: &Found, b: &Found, order: &[(Key, bool)]) -> std::cmp::Ordering {
             Key::Position => a.0.cmp(&b.0),
             Key::Text(field) => field(&a.1).cmp(field(&b.1)),
         };
-        let ordering = if *descending { ordering.reverse() } else { ordering };
+        let ordering = if *descending {
+            ordering.reverse()
+        } else {
+            ordering
+        };
         if ordering.is_ne() {
             return ordering;
         }

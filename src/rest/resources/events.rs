@@ -185,10 +185,12 @@ fn matches_like(pattern: &[char], text: &[char]) -> bool {
             any |= reachable.get(at).copied().unwrap_or(false);
             *reached = match symbol {
                 '%' => any,
-                _ => at > 0 && {
-                    let fits = *symbol == '_' || text.get(at - 1) == Some(symbol);
-                    fits && reachable.get(at - 1).copied().unwrap_or(false)
-                },
+                _ => {
+                    at > 0 && {
+                        let fits = *symbol == '_' || text.get(at - 1) == Some(symbol);
+                        fits && reachable.get(at - 1).copied().unwrap_or(false)
+                    }
+                }
             };
         }
         reachable = next;
@@ -258,7 +260,11 @@ fn sort_key(text: &str) -> Result<(Key, bool), Error> {
 }
 
 fn or_null(text: &str) -> Value {
-    if text.is_empty() { Value::Null } else { json!(text) }
+    if text.is_empty() {
+        Value::Null
+    } else {
+        json!(text)
+    }
 }
 
 /// An item as the wire shows it.
@@ -391,10 +397,16 @@ fn parse(item: &Value, is_log: bool, timed: bool, sent: &Sent) -> Result<Said, E
             .map(|at| at.timestamp_micros())
     };
     if !item.get("context").is_some_and(Value::is_object) {
-        return Err(Error::bad_parameters("Missing context in json request body"));
+        return Err(Error::bad_parameters(
+            "Missing context in json request body",
+        ));
     }
     let only = |wanted: bool, name: &str| {
-        if wanted { required(&format!("/{name}"), name) } else { Ok(String::new()) }
+        if wanted {
+            required(&format!("/{name}"), name)
+        } else {
+            Ok(String::new())
+        }
     };
     Ok(Said {
         id: None,

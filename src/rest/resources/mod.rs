@@ -10,6 +10,7 @@ mod evaluate;
 mod node_instances;
 mod nodes;
 mod summary;
+mod events;
 mod version;
 mod workflows;
 
@@ -19,6 +20,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         blueprints::routes(ctx),
         deployments::routes(ctx),
         evaluate::routes(ctx),
+        events::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
         summary::routes(ctx),
