@@ -2,13 +2,20 @@
 mod directory;
 mod merge;
 mod namespace;
+mod pep440;
 mod plugin_properties;
 mod resolver;
+mod rules;
 mod statement;
+#[cfg(test)]
+mod tests;
+mod uploaded;
 mod walk;
 
-pub use directory::Directory;
+pub use directory::{Directory, Remote, UploadedBlueprint};
 pub use resolver::{
     Catalogue, Content, Fetched, ImportKind, ImportRequest, ResolveError, Resolver, Source,
 };
+pub use rules::UrlRules;
+pub use uploaded::UploadedPlugin;
 pub(crate) use walk::{Document, read};

@@ -145,12 +145,11 @@ impl Walk<'_> {
                 Diagnostic::new(Exception::Logic, 13, message).at(statement.mark.location()),
             )
         })?;
-        let identity = fetched
-            .location
-            .as_ref()
-            .unwrap_or(&fetched.name)
-            .as_ref()
-            .to_owned();
+        let identity = match (request.kind(), &fetched.location) {
+            (ImportKind::Resource(_), Some(location)) => location.as_ref().to_owned(),
+            (ImportKind::Resource(_), None) => fetched.name.as_ref().to_owned(),
+            _ => statement.spec.clone(),
+        };
         if !self.seen.insert((identity, namespace.clone())) {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use super::relationships::{self, Relationship};
 use super::types::{Type, Types};
 use super::values::{DataTypes, merge_properties};
 use super::{derive, properties, scalable};
-use crate::dsl::diagnostics::{Diagnostic, Path};
+use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 const SECTION: &str = "node_templates";
 
@@ -129,6 +129,19 @@ impl Reader<'_> {
     }
 
     fn node_type(&self, name: &str, path: &Path) -> Result<&Type, Diagnostic> {
+        if self
+            .context
+            .section("node_types")
+            .get(name)
+            .is_some_and(Value::is_null)
+        {
+            let message = format!("the node type '{name}' has no definition");
+            let exception = Exception::Uncontrolled("KeyError");
+            return Err(self
+                .context
+                .diagnostic(exception, None, message, path.then("type"))
+                .expected("a map; {} for a type that adds nothing"));
+        }
         self.node_types.get(name).ok_or_else(|| {
             let message = format!("there is no node type '{name}'");
             self.context

@@ -4,7 +4,6 @@ mod check;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
@@ -44,19 +43,19 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// A blueprint file, and the resolver over the folder it is in.
 fn open(file: &Path) -> anyhow::Result<(Source, Directory)> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let directory = Directory::new(folder.unwrap_or(Path::new(".")));
-    let location = file
-        .file_name()
-        .map(|name| Arc::from(name.to_string_lossy()));
-    let source = Source {
-        name: file.to_string_lossy().into(),
-        text: text.into(),
-        location,
-    };
-    Ok((source, directory))
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let source = directory
+        .source(&name)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    Ok((
+        Source {
+            name: file.to_string_lossy().into(),
+            ..source
+        },
+        directory,
+    ))
 }

@@ -51,7 +51,11 @@ impl CaseResolver<'_> {
 fn read(path: &Path) -> Result<Fetched, ResolveError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ResolveError::NotFound(format!("{}: {error}", path.display())))?;
-    let name: Arc<str> = path.to_string_lossy().into();
+    let name: Arc<str> = path
+        .components()
+        .collect::<PathBuf>()
+        .to_string_lossy()
+        .into();
     Ok(Fetched {
         name: Arc::clone(&name),
         content: Content::Text(text.into()),
