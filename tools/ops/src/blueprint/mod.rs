@@ -1,6 +1,7 @@
 //! `stratalog blueprint`: checking and planning blueprints without a manager.
 mod cases;
 mod check;
+mod plan;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +18,16 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
+    },
+    /// Print the plan of a deployment made of a blueprint.
+    Plan {
+        file: PathBuf,
+        /// `name=value`, JSON text, or a file of JSON.
+        #[arg(long, short)]
+        inputs: Vec<String>,
+        /// Stop at the plan of the blueprint, whatever its inputs.
+        #[arg(long)]
+        parse_only: bool,
     },
     /// Run a folder of conformance cases.
     #[command(hide = true)]
@@ -37,6 +48,11 @@ pub(crate) enum Output {
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { files, output } => check::run(&files, output),
+        Command::Plan {
+            file,
+            inputs,
+            parse_only,
+        } => plan::run(&file, &inputs, parse_only),
         Command::Cases { cases, out } => cases::run(&cases, &out),
     }
 }

@@ -3,6 +3,8 @@
 mod answers;
 mod resolver;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
