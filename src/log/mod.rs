@@ -13,6 +13,7 @@ pub(crate) mod segment;
 mod session;
 pub mod subscribe;
 pub mod telemetry;
+pub mod verify;
 mod window;
 mod writer;
 

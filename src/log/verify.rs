@@ -1,0 +1,349 @@
+//! Verification: reads the whole log in order, computes every hash again and names the first
+//! position where what is stored cannot be what was appended.
+//!
+//! A chain alone cannot tell that its tail was cut: a [`Checkpoint`] kept elsewhere can. What the
+//! chain does not cover: names of streams, and the lookup tables beside segments.
+use std::{cmp::Ordering, collections::HashMap};
+
+use serde::{Deserialize, Serialize};
+use stratalog_projections::rebuild;
+use tokio_postgres::{Client, GenericClient, IsolationLevel};
+
+use self::rows::{Batch, Event, Page, Segment};
+use super::{
+    chain::{self, GENESIS, Hash},
+    segment,
+};
+use crate::error::Error;
+
+mod rows;
+
+/// A position with the chain value of the batch that ends there, kept outside the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The last position that had been verified.
+    pub position: i64,
+    /// Lower-case hexadecimal chain value there.
+    pub chain: String,
+}
+
+/// What is wrong at a position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The spine has no batch here, but a later one.
+    #[error("no batch holds this position; the next one starts at {next}")]
+    MissingBatch {
+        /// Where the next batch starts.
+        next: i64,
+    },
+    /// Two batches claim the position.
+    #[error("a batch starts here, inside the one before it")]
+    OverlappingBatch,
+    /// A batch is older than the one before it.
+    #[error("the batch is older than the one before it")]
+    TimeGoesBack,
+    /// The batch covers the position, but no event and no record is there.
+    #[error("the event is missing")]
+    MissingEvent,
+    /// There is an event or a segment where the spine has none.
+    #[error("there is an event outside of every batch")]
+    StrayEvent,
+    /// Several events, or an event and a segment, share the position.
+    #[error("the position is taken twice")]
+    Doubled,
+    /// The event says another time than its batch.
+    #[error("the time of the event differs from that of its batch")]
+    EventTime,
+    /// The stream's versions have a gap or a repetition.
+    #[error("version {found} of stream {stream_no} follows version {before}")]
+    StreamVersion {
+        /// The stream.
+        stream_no: i64,
+        /// Version of the stream's event before.
+        before: i64,
+        /// Version of this event.
+        found: i64,
+    },
+    /// The event's stream has no name.
+    #[error("stream {stream_no} is unknown")]
+    UnknownStream {
+        /// The stream.
+        stream_no: i64,
+    },
+    /// A segment cannot be unpacked, or holds another number of records than it says.
+    #[error("the telemetry segment is damaged: {0}")]
+    Segment(String),
+    /// The stored bytes of some event of the batch are not what was appended.
+    #[error("an event of this batch was changed: its root differs")]
+    Root,
+    /// The spine row is not what was appended, or a batch before it was replaced.
+    #[error("the batch does not follow from the one before it: its chain value differs")]
+    Chain,
+    /// The log ends before the checkpoint.
+    #[error("the log ends before position {checkpoint}, which had been verified earlier")]
+    Cut {
+        /// Position of the checkpoint.
+        checkpoint: i64,
+    },
+    /// The log is consistent, but not the one of the checkpoint.
+    #[error("the log was written anew: the chain value differs from the one verified earlier")]
+    Rewritten,
+}
+
+/// The first place where the log is not what was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The first position it concerns.
+    pub position: i64,
+    /// The last position it may concern: a root tells the batch, not the event.
+    pub upto: i64,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// How far verification has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Last position verified.
+    pub position: i64,
+    /// Last position of the log.
+    pub head: i64,
+    /// Batches seen.
+    pub batches: u64,
+    /// Model events seen.
+    pub events: u64,
+    /// Telemetry records seen.
+    pub records: u64,
+}
+
+/// The outcome.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What was seen; up to the fault when there is one.
+    pub progress: Progress,
+    /// Position and chain value reached.
+    pub checkpoint: Checkpoint,
+    /// The first fault; `None`: the log is what was appended.
+    pub fault: Option<Fault>,
+}
+
+/// Verifies the log as one snapshot of the database sees it; appends go on meanwhile.
+///
+/// # Errors
+/// Database errors. What is wrong with the log is no error but the outcome.
+pub async fn verify(
+    client: &mut Client,
+    checkpoint: Option<&Checkpoint>,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<Verified, Error> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    let mut walk = Walk::start(checkpoint.cloned());
+    walk.progress.head = rebuild::head(&transaction).await?;
+    let fault = walk.all(&transaction, progress).await?;
+    transaction.rollback().await?;
+    Ok(Verified {
+        checkpoint: Checkpoint {
+            position: walk.progress.position,
+            chain: hex::encode(walk.chain),
+        },
+        progress: walk.progress,
+        fault,
+    })
+}
+
+/// What is known of everything before the next batch.
+#[derive(Debug)]
+struct Walk {
+    progress: Progress,
+    last_first: i64,
+    chain: Hash,
+    recorded_at_us: i64,
+    versions: HashMap<i64, i64>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Walk {
+    fn start(checkpoint: Option<Checkpoint>) -> Self {
+        Self {
+            progress: Progress::default(),
+            last_first: i64::MIN,
+            chain: GENESIS,
+            recorded_at_us: i64::MIN,
+            versions: HashMap::new(),
+            checkpoint: checkpoint.filter(|checkpoint| checkpoint.position > 0),
+        }
+    }
+
+    async fn all(
+        &mut self,
+        client: &impl GenericClient,
+        progress: &(dyn Fn(&Progress) + Sync),
+    ) -> Result<Option<Fault>, Error> {
+        loop {
+            let page = Page::read(client, self.last_first, self.progress.position).await?;
+            if page.batches.is_empty() {
+                break;
+            }
+            if let Err(fault) = self.page(page) {
+                return Ok(Some(fault));
+            }
+            progress(&self.progress);
+        }
+        let end = self.progress.position;
+        if let Some(position) = rows::stray(client, end).await? {
+            return Ok(Some(at(position, Reason::StrayEvent)));
+        }
+        if let Some(checkpoint) = self.checkpoint.as_ref().map(|c| c.position) {
+            return Ok(Some(at(end + 1, Reason::Cut { checkpoint })));
+        }
+        let unnamed = rows::unnamed_stream(client).await?;
+        Ok(unnamed.map(|(position, stream_no)| at(position, Reason::UnknownStream { stream_no })))
+    }
+
+    fn page(&mut self, page: Page) -> Result<(), Fault> {
+        let mut events = page.events.into_iter().peekable();
+        let mut segments = page.segments.into_iter().peekable();
+        for batch in page.batches {
+            self.spine(&batch)?;
+            let end = batch.first_position + i64::from(batch.n);
+            let mut leaves = Vec::new();
+            let mut expected = batch.first_position;
+            while let Some(event) = events.next_if(|event| event.position < end) {
+                self.event(&batch, &event, expected)?;
+                leaves.push(event.leaf());
+                expected += 1;
+            }
+            while let Some(segment) = segments.next_if(|s| s.first_position < end) {
+                placed(segment.first_position, expected)?;
+                let records = unpack(&segment)?;
+                for (position, data) in (expected..).zip(&records) {
+                    leaves.push(chain::telemetry_leaf(position, data));
+                }
+                expected += i64::from(segment.n);
+                self.progress.records += u64::try_from(segment.n).unwrap_or(0);
+            }
+            if expected < end {
+                return Err(at(expected, Reason::MissingEvent));
+            }
+            if expected > end {
+                return Err(at(end, Reason::StrayEvent));
+            }
+            self.hashes(&batch, leaves)?;
+            self.progress.batches += 1;
+            self.progress.position = end - 1;
+            self.checkpoint_passed()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the batch stands where the one before it ends.
+    fn spine(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let expected = self.progress.position + 1;
+        let first = batch.first_position;
+        if first > expected {
+            return Err(at(expected, Reason::MissingBatch { next: first }));
+        }
+        if first < expected {
+            return Err(at(first, Reason::OverlappingBatch));
+        }
+        let recorded_at_us = batch.recorded_at.timestamp_micros();
+        if recorded_at_us < self.recorded_at_us {
+            return Err(within(batch, Reason::TimeGoesBack));
+        }
+        self.recorded_at_us = recorded_at_us;
+        self.last_first = first;
+        Ok(())
+    }
+
+    fn event(&mut self, batch: &Batch, event: &Event, expected: i64) -> Result<(), Fault> {
+        placed(event.position, expected)?;
+        if event.recorded_at != batch.recorded_at {
+            return Err(at(event.position, Reason::EventTime));
+        }
+        let version = self.versions.entry(event.stream_no).or_insert(0);
+        if event.version != *version + 1 {
+            let reason = Reason::StreamVersion {
+                stream_no: event.stream_no,
+                before: *version,
+                found: event.version,
+            };
+            return Err(at(event.position, reason));
+        }
+        *version = event.version;
+        self.progress.events += 1;
+        Ok(())
+    }
+
+    fn hashes(&mut self, batch: &Batch, leaves: Vec<Hash>) -> Result<(), Fault> {
+        let root = chain::root(leaves);
+        if root.as_slice() != batch.root {
+            return Err(within(batch, Reason::Root));
+        }
+        let first = batch.first_position;
+        let link = chain::link(&self.chain, first, batch.n, batch.recorded_at, &root);
+        if link.as_slice() != batch.chain {
+            return Err(within(batch, Reason::Chain));
+        }
+        self.chain = link;
+        Ok(())
+    }
+
+    /// Compares with the checkpoint once the batch that holds it was verified.
+    fn checkpoint_passed(&mut self) -> Result<(), Fault> {
+        let reached = self.progress.position;
+        let Some(checkpoint) = self.checkpoint.take_if(|c| c.position <= reached) else {
+            return Ok(());
+        };
+        if checkpoint.position == reached && checkpoint.chain == hex::encode(self.chain) {
+            return Ok(());
+        }
+        Err(at(checkpoint.position, Reason::Rewritten))
+    }
+}
+
+fn at(position: i64, reason: Reason) -> Fault {
+    Fault {
+        position,
+        upto: position,
+        reason,
+    }
+}
+
+fn within(batch: &Batch, reason: Reason) -> Fault {
+    Fault {
+        position: batch.first_position,
+        upto: batch.first_position + i64::from(batch.n) - 1,
+        reason,
+    }
+}
+
+fn placed(found: i64, expected: i64) -> Result<(), Fault> {
+    match found.cmp(&expected) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(at(expected, Reason::MissingEvent)),
+        Ordering::Less => Err(at(found, Reason::Doubled)),
+    }
+}
+
+fn unpack(segment: &Segment) -> Result<Vec<Vec<u8>>, Fault> {
+    let damaged = |what: String| Fault {
+        position: segment.first_position,
+        upto: segment.first_position + i64::from(segment.n) - 1,
+        reason: Reason::Segment(what),
+    };
+    let records = segment::split(&segment.body).map_err(|error| damaged(error.to_string()))?;
+    if i32::try_from(records.len()) != Ok(segment.n) {
+        let what = format!(
+            "it holds {} records instead of {}",
+            records.len(),
+            segment.n
+        );
+        return Err(damaged(what));
+    }
+    Ok(records)
+}
