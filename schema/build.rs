@@ -1,6 +1,25 @@
 //! Compiles `proto/*.proto` with protox, so that no protoc is needed on the machine.
 use std::{error::Error, fs, path::PathBuf};
 
+/// Fields whose value is shown to nobody.
+const SECRETS: [&str; 5] = [
+    ".stratalog.UserCreated.password_hash",
+    ".stratalog.UserPasswordChanged.password_hash",
+    ".stratalog.TokenCreated.secret_hash",
+    ".stratalog.ExecutionTokenIssued.token_sha256",
+    ".stratalog.TenantCreated.rabbitmq_password_sealed",
+];
+
+/// Fields shown as hexadecimal text.
+const BYTES: [&str; 6] = [
+    ".stratalog.Envelope.causation_id",
+    ".stratalog.Envelope.correlation_id",
+    ".stratalog.File.digest",
+    ".stratalog.LogRestored.chain",
+    ".stratalog.SnapshotStatusChanged.manifest_digest",
+    ".stratalog.TelemetryRecord.event_id",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
@@ -9,8 +28,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
     files.sort();
     let descriptors = protox::compile(&files, ["proto"])?;
-    prost_build::Config::new()
+    let mut config = prost_build::Config::new();
+    config
         .enable_type_names()
-        .compile_fds(descriptors)?;
+        .type_attribute(".stratalog", "#[derive(::serde::Serialize)]")
+        .type_attribute(
+            ".stratalog.Payload.event",
+            "#[serde(rename_all = \"snake_case\")]",
+        );
+    for secret in SECRETS {
+        config.field_attribute(
+            secret,
+            "#[serde(serialize_with = \"crate::shown::masked\")]",
+        );
+    }
+    for bytes in BYTES {
+        config.field_attribute(bytes, "#[serde(serialize_with = \"crate::shown::hex\")]");
+    }
+    config.compile_fds(descriptors)?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod envelope;
 pub mod events;
 pub mod migrate;
+mod shown;
 pub mod stream;
 pub mod time;
 pub mod upcast;

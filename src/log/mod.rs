@@ -5,6 +5,7 @@
 //! **Invariant:** positions are dense, in commit order, and visible in that order, so that `position > last` never
 //! skips an event.
 pub mod append;
+pub mod audit;
 pub mod chain;
 mod flush;
 mod heads;
