@@ -1,5 +1,7 @@
 //! What commands and all drivers share: the store, the people, the files, the broker.
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
+
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     auth::{Authenticator, Directory},
@@ -11,8 +13,13 @@ use crate::{
     tasks::Tasks,
 };
 
+mod follow;
+mod resources;
+
+pub use follow::follow;
+pub use resources::Resources;
+
 /// Everything a command or a driver works with.
-#[derive(Debug)]
 pub struct Context {
     /// How the process was configured.
     pub settings: Settings,
@@ -24,6 +31,8 @@ pub struct Context {
     pub authenticator: Authenticator,
     /// The resource directory.
     pub files: Arc<manifest::Directory>,
+    /// What keeps the resource directory up to date.
+    pub resources: Resources,
     /// Content of files.
     pub blobs: BlobStore,
     /// Serves stored files.
@@ -34,6 +43,18 @@ pub struct Context {
     pub broker_admin: Option<Admin>,
     /// Encrypts what must not enter the log in clear.
     pub sealer: Sealer,
-    /// Long-lived tasks of the process.
+    /// Metrics, to be rendered.
+    pub metrics: PrometheusHandle,
+    /// Whether the process is about to end and wants no more requests.
+    pub is_draining: AtomicBool,
+    /// The log's own tasks: they end last.
     pub tasks: Tasks,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }

@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod seal;
 pub mod tasks;
+pub mod telemetry;
 
 pub mod dsl;
 
@@ -26,3 +27,5 @@ pub mod consumers;
 pub mod listener;
 pub mod rest;
 pub mod tls;
+
+pub mod server;

@@ -209,7 +209,7 @@ impl Directory {
         Ok(true)
     }
 
-    /// Takes in an event that was appended by whomever. Events that are in it already are passed over.
+    /// Takes in events that follow, and lie up to `last_position`. Those that are in it already are passed over.
     pub fn apply(&self, events: &[Recorded], last_position: i64) {
         let mut working = self.lock();
         let mut snapshot: Option<Snapshot> = None;
@@ -276,6 +276,11 @@ fn apply(rows: &mut Rows, snapshot: &mut Snapshot, recorded: &Recorded) -> Resul
 
 impl Observer for Directory {
     fn committed(&self, batch: &Batch) {
+        {
+            let mut working = self.lock();
+            // another process came between: its events are missing
+            working.is_stale |= batch.first_position > working.position + 1;
+        }
         self.apply(&batch.events, batch.last_position);
     }
 }

@@ -1,5 +1,6 @@
 //! What can be done to the manager, by REST and by the executor alike: commands decide and append. No HTTP here.
 pub mod blueprints;
+pub mod bootstrap;
 pub mod deployments;
 mod execution_end;
 mod execution_log;
@@ -9,6 +10,8 @@ pub mod node_instances;
 pub mod nodes;
 mod own_execution;
 pub mod logs;
+pub mod settings;
+pub mod tenants;
 pub mod users;
 mod visibility;
 

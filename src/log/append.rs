@@ -79,6 +79,8 @@ pub(super) struct Request {
 /// What observers see of a committed batch, in order, before anybody is answered.
 #[derive(Debug, Clone)]
 pub struct Batch {
+    /// Position of the batch's first event; what lies between two batches was appended by other processes.
+    pub first_position: i64,
     /// Position of the batch's last event.
     pub last_position: i64,
     /// Its model events.

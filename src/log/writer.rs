@@ -401,6 +401,7 @@ async fn fold_batch(session: &Session, building: &Building) -> Result<(Written, 
         first_position,
         chain,
         batch: Batch {
+            first_position,
             last_position: first_position + i64::from(n) - 1,
             events: events.into(),
             views: views.into(),

@@ -7,6 +7,7 @@ use crate::context::Context;
 mod blueprints;
 mod deployments;
 mod evaluate;
+mod health;
 mod node_instances;
 mod nodes;
 mod summary;
@@ -35,6 +36,6 @@ pub(super) fn unversioned(ctx: &Arc<Context>) -> Route {
 }
 
 /// What stands outside `/api`.
-pub(super) fn outside(_ctx: &Arc<Context>) -> Vec<Route> {
-    Vec::new()
+pub(super) fn outside(ctx: &Arc<Context>) -> Vec<Route> {
+    vec![health::routes(ctx)]
 }

@@ -1,0 +1,64 @@
+//! Takes in what other processes append to the same log: people and files must be right here, too.
+use std::{sync::Arc, time::Duration};
+
+use stratalog_projections::At;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use crate::{error::Error, log::read};
+
+/// How long another process's change may go unseen.
+const POLL: Duration = Duration::from_millis(250);
+const PAGE_EVENTS: i64 = 1_000;
+
+/// Runs until it is told to stop.
+pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(POLL))
+        .await
+        .is_some()
+    {
+        if let Err(error) = catch_up(&ctx).await {
+            tracing::warn!(%error, "changes of other processes cannot be read for now");
+        }
+    }
+}
+
+async fn catch_up(ctx: &Context) -> Result<(), Error> {
+    if ctx.directory.is_stale() {
+        return ctx.read_all().await;
+    }
+    let connection = ctx.store.database().reader().await?;
+    connection.batch_execute("ROLLBACK").await?;
+    let head = read::head(&connection).await?;
+    loop {
+        let known = ctx.directory.position();
+        if known >= head {
+            return Ok(());
+        }
+        let events = read::page(&connection, known, head, PAGE_EVENTS).await?;
+        let last = events.last().map(|event| event.position);
+        let is_full = events.len() == usize::try_from(PAGE_EVENTS).unwrap_or_default();
+        ctx.resources.apply(&events);
+        ctx.directory
+            .apply(&events, last.filter(|_| is_full).unwrap_or(head));
+    }
+}
+
+impl Context {
+    /// Reads people and files from the views.
+    ///
+    /// # Errors
+    /// Database errors, documents of another version.
+    pub async fn read_all(&self) -> Result<(), Error> {
+        loop {
+            let view = self.store.read(At::Now).await?;
+            self.resources.read_from(&view).await?;
+            let is_current = self.directory.read_from(&view).await?;
+            drop(view.finish().await?);
+            if is_current {
+                return Ok(());
+            }
+        }
+    }
+}
