@@ -1,4 +1,6 @@
 //! The first entry of an empty log: the first user and tenant, the configuration, the provider context.
+use std::sync::Arc;
+
 use rand::rng;
 use serde_json::json;
 use stratalog_schema::{
@@ -39,7 +41,8 @@ pub async fn bootstrap(ctx: &Context) -> Result<(), Error> {
     let broker_password = admin::generate_password(&mut rng());
     let defaults = settings::defaults(&ctx.settings)?;
     let created_at_ms = clock::now_ms();
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         let mut decision = Decision::nothing();
         if view.head() > 0 {
             return Ok((decision, ()));

@@ -1,4 +1,6 @@
 //! Manager-wide settings: configuration and the provider context.
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use stratalog_projections::{
@@ -111,7 +113,8 @@ pub async fn set(
     (value, force): (&RawValue, bool),
 ) -> Result<(), Error> {
     let now_ms = clock::now_ms();
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         let setting = find(view, name).await?;
         check(&setting, caller, value, force)?;
         let stream = stream(&setting.scope, &setting.name);
@@ -182,7 +185,8 @@ pub async fn set_provider_context(
     (name, context): (&str, &RawValue),
     update: bool,
 ) -> Result<(), Error> {
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         let key = stratalog_projections::views::provider_context::KEY;
         if !update && view.row(ViewName::ProviderContext, key).await?.is_some() {
             return Err(Error::refused(

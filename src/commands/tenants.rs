@@ -1,4 +1,6 @@
 //! Tenants and their members; each tenant has a virtual host and a user on RabbitMQ.
+use std::sync::Arc;
+
 use rand::rng;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View as ViewName,
@@ -76,7 +78,8 @@ pub async fn create(
     }
     let given = broker_password.filter(|password| !password.is_empty());
     let password = given.unwrap_or_else(|| admin::generate_password(&mut rng()));
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         if view.row(ViewName::Tenants, name).await?.is_some() {
             return Err(Error::refused(
                 ErrorCode::Conflict,
@@ -144,7 +147,8 @@ pub async fn delete(ctx: &Context, caller: &Caller, name: &str) -> Result<(), Er
     if name == DEFAULT_TENANT {
         return Err(refuse_deletion(name, "it is the default tenant"));
     }
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         let tenant = existing(view, name).await?;
         if !tenant.users.is_empty() {
             return Err(refuse_deletion(name, "it has users"));
@@ -233,7 +237,8 @@ pub async fn change_member(
     (tenant, username): (&str, &str),
     change: Membership,
 ) -> Result<(), Error> {
-    let decide = async |view: &View| {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
         let found = existing(view, tenant).await?;
         let user = view.get::<User>(&username.to_lowercase()).await?;
         let user = user.ok_or_else(|| Error::not_found("User", username))?;
