@@ -25,7 +25,11 @@ impl Database {
         let mut config = Config::from_str(url).map_err(Error::internal)?;
         config.application_name("stratalogd");
         config.connect_timeout(Duration::from_secs(5));
-        config.options("-c default_transaction_isolation=read\\ committed -c timezone=UTC");
+        // readers begin with ROLLBACK, and a warning for each would travel for nothing
+        config.options(
+            "-c default_transaction_isolation=read\\ committed -c timezone=UTC \
+             -c client_min_messages=error",
+        );
         let manager = Manager::from_config(
             config.clone(),
             NoTls,

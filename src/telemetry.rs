@@ -4,6 +4,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, Settings};
 
+/// Libraries that tell at `info` what nobody needs; the setting goes before.
+const QUIET: &str = "tokio_postgres=warn,refinery_core=warn,lapin=warn";
+
 /// Logging could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -21,7 +24,7 @@ pub enum TelemetryError {
 /// A filter that makes no sense, or logging that runs already.
 pub fn log(settings: &Settings) -> Result<(), TelemetryError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&settings.log)?)
+        .with_env_filter(EnvFilter::try_new(format!("{QUIET},{}", settings.log))?)
         .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -7,11 +7,11 @@ use crate::context::Context;
 mod blueprints;
 mod deployments;
 mod evaluate;
+mod events;
 mod health;
 mod node_instances;
 mod nodes;
 mod summary;
-mod events;
 mod version;
 mod workflows;
 
