@@ -4,6 +4,8 @@ mod check;
 mod define;
 mod operator;
 mod pattern;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use check::{ValuesGetter, check_defaults, check_value};

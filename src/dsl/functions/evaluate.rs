@@ -20,7 +20,7 @@ use crate::dsl::{DslError, Exception};
 /// Maps and lists within each other, the outermost counted.
 pub(super) const DEPTH_MAX: usize = 50;
 /// Values one evaluation may visit.
-const VISITS_MAX: usize = 5_000_000;
+const VISITS_MAX: usize = 2_000_000;
 
 /// What answers the questions functions ask.
 pub(crate) trait Source {

@@ -16,6 +16,8 @@ mod scope;
 mod shape;
 mod storage;
 mod strings;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 mod validate;
 mod walk;

@@ -15,6 +15,8 @@ pub(crate) struct Place {
     pub(crate) relationship: Option<String>,
     /// Whether the value is the inputs of an operation, which is told when calls remain in it.
     pub(crate) is_operation: bool,
+    /// Whether an operation goes by its short name here; it has another place under its full name.
+    pub(crate) is_alias: bool,
     /// Where the same inputs stand in the interfaces of the node or relationship, which shows them evaluated, too.
     pub(crate) shown_in: Option<Pointer>,
     pointer: Pointer,
@@ -65,6 +67,7 @@ impl Place {
             path,
             relationship: None,
             is_operation: false,
+            is_alias: false,
             shown_in: None,
             pointer,
         }
@@ -154,6 +157,7 @@ fn in_node(node: &Value, index: usize, places: &mut Vec<Place>) {
             at(&["operations", operation, "inputs"]),
         );
         place.is_operation = true;
+        place.is_alias = is_alias(node.get("interfaces"), operation);
         place.shown_in = shown_in(node, ("interfaces", "operations"), operation, at(&[]));
         places.push(place);
     }
@@ -200,10 +204,24 @@ fn in_relationship(
             );
             place.relationship = Some(kind.to_owned());
             place.is_operation = true;
+            place.is_alias = is_alias(relationship.get(interfaces), operation);
             place.shown_in = shown_in(relationship, (interfaces, side), operation, prefix.clone());
             places.push(place);
         }
     }
+}
+
+/// Whether an operation's name does not say its interface, so that it stands there under its full name, too.
+fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
+    let Some(interfaces) = interfaces.and_then(Value::as_object) else {
+        return false;
+    };
+    !interfaces.iter().any(|(interface, operations)| {
+        let short = operation.strip_prefix(interface.as_str());
+        short
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|name| operations.get(name).is_some())
+    })
 }
 
 /// The interface an operation with a qualified name belongs to, unless the operation's inputs became its own.

@@ -1,9 +1,11 @@
 //! The check of all functions of a parsed plan.
 
-use serde_json::Value;
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
 
 use super::call::{self, Call};
-use super::evaluate::{find_property, missing_property, property_owner};
+use super::evaluate::{DEPTH_MAX, find_property, missing_property, property_owner};
 use super::fault::{invalid, key_error, value_error};
 use super::kind::Kind;
 use super::plan_source::PlanSource;
@@ -13,33 +15,27 @@ use crate::dsl::{Diagnostic, DslError, Exception, Plan};
 
 /// Checks every intrinsic function of a plan whose inputs still are definitions. All that is wrong is reported.
 pub fn validate(plan: &mut Plan) -> Result<(), DslError> {
-    let none = serde_json::Map::new();
+    let none = Map::new();
     let plan = &*plan;
     let inputs = plan.object("inputs").unwrap_or(&none);
     let source = PlanSource::new(plan, inputs);
     let mut found: Vec<Diagnostic> = Vec::new();
     for place in places::of(plan) {
-        let Some(value) = place.value(plan) else {
+        // What a short operation name stands for is checked under its full name.
+        let Some(value) = place.value(plan).filter(|_| !place.is_alias) else {
             continue;
         };
-        let checker = Checker {
+        let mut checker = Checker {
             source: &source,
             scope: &place.scope,
+            path: place.path.clone(),
+            errors: Vec::new(),
         };
-        let mut errors = Vec::new();
         match value {
-            Value::Object(map) => {
-                for item in map.values() {
-                    checker.value(item, 1, &mut errors);
-                }
-            }
-            other => checker.value(other, 0, &mut errors),
+            Value::Object(map) => checker.entries(map, 1),
+            other => checker.value(other, 0),
         }
-        found.extend(
-            errors
-                .into_iter()
-                .flat_map(|error| super::at(error, &place.path).into_diagnostics()),
-        );
+        found.append(&mut checker.errors);
     }
     DslError::from_all(found).map_or(Ok(()), Err)
 }
@@ -47,32 +43,49 @@ pub fn validate(plan: &mut Plan) -> Result<(), DslError> {
 struct Checker<'c, 'p> {
     source: &'c PlanSource<'p>,
     scope: &'c Scope,
+    /// Where the walk is.
+    path: String,
+    errors: Vec<Diagnostic>,
 }
 
 impl Checker<'_, '_> {
-    fn value(&self, value: &Value, depth: usize, errors: &mut Vec<DslError>) {
-        if depth > super::evaluate::DEPTH_MAX && (value.is_array() || value.is_object()) {
-            // Evaluation will refuse it; there is nothing to be learnt further down.
+    fn value(&mut self, value: &Value, depth: usize) {
+        // Deeper down evaluation will refuse anything; there is nothing to be learnt there.
+        if depth > DEPTH_MAX {
             return;
         }
         match value {
             Value::Array(items) => {
-                for item in items {
-                    self.value(item, depth + 1, errors);
+                let here = self.path.len();
+                for (index, item) in items.iter().enumerate() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(self.path, "[{index}]");
+                    self.value(item, depth + 1);
+                    self.path.truncate(here);
                 }
             }
             Value::Object(map) => {
                 if let Some(call) = call::recognise(map)
                     && let Err(error) = self.call(&call)
                 {
-                    errors.push(error);
+                    let path = format!("{}.{}", self.path, call.kind.name());
+                    self.errors
+                        .append(&mut super::at(error, &path).into_diagnostics());
                     return;
                 }
-                for item in map.values() {
-                    self.value(item, depth + 1, errors);
-                }
+                self.entries(map, depth + 1);
             }
             _ => {}
+        }
+    }
+
+    fn entries(&mut self, map: &Map<String, Value>, depth: usize) {
+        let here = self.path.len();
+        for (key, item) in map {
+            self.path.push('.');
+            self.path.push_str(key);
+            self.value(item, depth);
+            self.path.truncate(here);
         }
     }
 

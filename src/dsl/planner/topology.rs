@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::dsl::{DslError, Exception};
 
-const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
+pub(super) const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
 const CONNECTED_TO: &str = "cloudify.relationships.connected_to";
 const DEPENDS_ON: &str = "cloudify.relationships.depends_on";
 
