@@ -1,5 +1,8 @@
 //! Views inside the append transaction: fetch the rows a batch needs, write the versions it made.
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use futures::future::try_join_all;
 use tokio_postgres::{Client, GenericClient, Row as SqlRow, Statement, types::ToSql};
@@ -256,7 +259,7 @@ impl Batch {
                 batch.closed_at.push(first);
             }
             if let Some(row) = change.row {
-                batch.push(change.view, id.1, change.position, end, row);
+                batch.push(change.view, id.1, change.position..end, row);
             }
         }
         batches
@@ -268,13 +271,13 @@ impl Batch {
         for (change, end) in versions {
             if let Some(row) = change.row {
                 let batch = batches.entry(change.view).or_default();
-                batch.push(change.view, change.key, change.position, end, row);
+                batch.push(change.view, change.key, change.position..end, row);
             }
         }
         batches
     }
 
-    fn push(&mut self, view: View, key: String, from: i64, to: i64, row: Row) {
+    fn push(&mut self, view: View, key: String, held: Range<i64>, row: Row) {
         if self.columns.is_empty() {
             self.columns = view
                 .def()
@@ -288,8 +291,8 @@ impl Batch {
                 .collect();
         }
         self.keys.push(key);
-        self.from.push(from);
-        self.to.push(to);
+        self.from.push(held.start);
+        self.to.push(held.end);
         self.born.push(row.born);
         self.tenant.push(row.owner.tenant);
         self.visibility.push(row.owner.visibility);

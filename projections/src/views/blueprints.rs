@@ -1,6 +1,6 @@
 //! Blueprints. The execution that uploaded one is named here and joined on reading.
 use serde::{Deserialize, Serialize};
-use stratalog_schema::{Event, time::wire};
+use stratalog_schema::{Event, events::BlueprintChanged, time::wire};
 
 use super::{Json, Label, json, scope, scoped};
 use crate::{
@@ -169,38 +169,7 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         }
         Event::BlueprintChanged(e) => {
             let mut blueprint: Blueprint = rows.expect(&scoped(&e.tenant, &e.id))?;
-            if let Some(state) = &e.state {
-                blueprint.state.clone_from(state);
-                blueprint.error.clone_from(&e.error);
-                blueprint.error_traceback.clone_from(&e.error_traceback);
-            }
-            if let Some(plan) = &e.plan_json {
-                blueprint.plan = json(plan)?;
-            }
-            if let Some(requirements) = &e.requirements_json {
-                blueprint.requirements = json(requirements)?;
-            }
-            set(&mut blueprint.main_file_name, &e.main_file_name);
-            set(&mut blueprint.description, &e.description);
-            set(&mut blueprint.own.upload_execution, &e.upload_execution);
-            if let Some(visibility) = &e.visibility {
-                blueprint.set_visibility(visibility);
-            }
-            if let Some(created_by) = &e.created_by {
-                blueprint.created_by.clone_from(created_by);
-            }
-            if let Some(labels) = &e.labels {
-                blueprint.labels = Label::all(&labels.labels);
-            }
-            if let Some(is_hidden) = e.is_hidden {
-                blueprint.is_hidden = is_hidden;
-            }
-            if let Some(created_at_ms) = e.created_at_ms {
-                blueprint.created_at = wire(created_at_ms);
-                blueprint.own.created_at_ms = created_at_ms;
-            }
-            blueprint.updated_at = Some(wire(e.updated_at_ms));
-            blueprint.own.updated_at_ms = Some(e.updated_at_ms);
+            change(&mut blueprint, e)?;
             rows.put(&blueprint)
         }
         Event::BlueprintDeleted(e) => {
@@ -209,6 +178,42 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+fn change(blueprint: &mut Blueprint, e: &BlueprintChanged) -> Result<(), Error> {
+    if let Some(state) = &e.state {
+        blueprint.state.clone_from(state);
+        blueprint.error.clone_from(&e.error);
+        blueprint.error_traceback.clone_from(&e.error_traceback);
+    }
+    if let Some(plan) = &e.plan_json {
+        blueprint.plan = json(plan)?;
+    }
+    if let Some(requirements) = &e.requirements_json {
+        blueprint.requirements = json(requirements)?;
+    }
+    set(&mut blueprint.main_file_name, &e.main_file_name);
+    set(&mut blueprint.description, &e.description);
+    set(&mut blueprint.own.upload_execution, &e.upload_execution);
+    if let Some(visibility) = &e.visibility {
+        blueprint.set_visibility(visibility);
+    }
+    if let Some(created_by) = &e.created_by {
+        blueprint.created_by.clone_from(created_by);
+    }
+    if let Some(labels) = &e.labels {
+        blueprint.labels = Label::all(&labels.labels);
+    }
+    if let Some(is_hidden) = e.is_hidden {
+        blueprint.is_hidden = is_hidden;
+    }
+    if let Some(created_at_ms) = e.created_at_ms {
+        blueprint.created_at = wire(created_at_ms);
+        blueprint.own.created_at_ms = created_at_ms;
+    }
+    blueprint.updated_at = Some(wire(e.updated_at_ms));
+    blueprint.own.updated_at_ms = Some(e.updated_at_ms);
+    Ok(())
 }
 
 /// Absent means unchanged.
