@@ -7,11 +7,13 @@
 pub mod append;
 pub mod audit;
 pub mod chain;
+mod columns;
 mod flush;
 mod heads;
 pub mod read;
 pub(crate) mod segment;
 mod session;
+mod statements;
 pub mod subscribe;
 pub mod telemetry;
 pub mod verify;

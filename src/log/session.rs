@@ -1,60 +1,23 @@
 //! The writer's connection with all it knows about the log's head. A session is dropped on any doubt.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use stratalog_projections::{inline::Applier, rows::Change};
 use stratalog_schema::{Recorded, StreamId, events::TelemetryRecord};
-use tokio_postgres::{Client, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
     LOG_LOCK,
     append::{Append, Appended},
     chain::{GENESIS, Hash, ModelLeaf},
+    columns::{Columns, Commands, NewStreams},
     heads::{Head, Heads},
     segment::{self, Reference, Segment},
+    statements::{HEAD, Statements, TAIL_SEGMENTS},
     window::Window,
 };
 use crate::{clock, db::Database, error::Error};
-
-const HEAD: &str = "\
-SELECT first_position + n - 1, chain, recorded_at FROM es.spine \
-ORDER BY first_position DESC LIMIT 1";
-
-const INSERT_SPINE: &str = "\
-INSERT INTO es.spine (first_position, n, recorded_at, writer, root, chain) \
-VALUES ($1, $2, $3, $4, $5, $6)";
-
-const INSERT_LOG: &str = "\
-INSERT INTO es.log (position, stream_no, version, recorded_at, event_id, type_no, data) \
-SELECT u.p, u.s, u.v, $7, u.e, u.t, u.d \
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::uuid[], $5::smallint[], $6::bytea[]) \
-  AS u(p, s, v, e, t, d)";
-
-const INSERT_STREAM: &str = "\
-INSERT INTO es.stream (stream_no, category, key) \
-SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[])";
-
-const INSERT_SEGMENT: &str = "\
-INSERT INTO es.segment (first_position, n, t_min, t_max, reported_min, reported_max, body) \
-VALUES ($1, $2, $3, $4, $5, $6, $7)";
-
-const INSERT_REF: &str = "\
-INSERT INTO es.segment_ref (execution_id, first_position, tenant, visibility, deployment_id, \
-  blueprint_id, execution_group_id, events, logs) \
-SELECT u.e, $1, u.t, u.v, u.d, u.b, u.g, u.ne, u.nl \
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
-  $8::integer[], $9::integer[]) AS u(e, t, v, d, b, g, ne, nl)";
-
-const INSERT_COMMAND: &str = "\
-INSERT INTO es.command (command_id, first_position, n, recorded_at) \
-SELECT u.i, u.p, u.n, $4 FROM unnest($1::uuid[], $2::bigint[], $3::integer[]) AS u(i, p, n)";
-
-const FIND_COMMANDS: &str = "\
-SELECT command_id, first_position, n FROM es.command WHERE command_id = ANY($1)";
-
-const TAIL_SEGMENTS: &str = "\
-SELECT body FROM es.segment WHERE first_position > $1 ORDER BY first_position";
 
 /// Positions whose telemetry ids a new session remembers.
 const REMEMBERED_POSITIONS: i64 = 400_000;
@@ -96,17 +59,6 @@ pub(super) struct Commit {
     pub(super) chain: Hash,
     pub(super) segment: Option<Segment>,
     pub(super) changes: Vec<Change>,
-}
-
-/// Statements of the append.
-struct Statements {
-    spine: Statement,
-    log: Statement,
-    stream: Statement,
-    segment: Statement,
-    reference: Statement,
-    command: Statement,
-    find_commands: Statement,
 }
 
 /// The writer's connection.
@@ -154,15 +106,7 @@ impl Session {
         client
             .batch_execute("SET synchronous_commit = off; SET statement_timeout = '60s'")
             .await?;
-        let statements = Statements {
-            spine: client.prepare(INSERT_SPINE).await?,
-            log: client.prepare(INSERT_LOG).await?,
-            stream: client.prepare(INSERT_STREAM).await?,
-            segment: client.prepare(INSERT_SEGMENT).await?,
-            reference: client.prepare(INSERT_REF).await?,
-            command: client.prepare(INSERT_COMMAND).await?,
-            find_commands: client.prepare(FIND_COMMANDS).await?,
-        };
+        let statements = Statements::prepare(&client).await?;
         let applier = Applier::prepare(&client).await?;
         let mut session = Self {
             client,
@@ -534,74 +478,4 @@ fn head_moved(error: &Error) -> bool {
         code,
         Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::UNIQUE_VIOLATION)
     )
-}
-
-/// Columns of the batch's model events.
-#[derive(Default)]
-struct Columns<'a> {
-    positions: Vec<i64>,
-    stream_nos: Vec<i64>,
-    versions: Vec<i64>,
-    event_ids: Vec<Uuid>,
-    type_nos: Vec<i16>,
-    data: Vec<&'a [u8]>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(events: &'a [Prepared]) -> Self {
-        let mut columns = Self::default();
-        for prepared in events {
-            columns.positions.push(prepared.recorded.position);
-            columns.stream_nos.push(prepared.stream_no);
-            columns.versions.push(prepared.recorded.version);
-            columns.event_ids.push(prepared.recorded.event_id);
-            columns.type_nos.push(prepared.type_no);
-            columns.data.push(&prepared.data);
-        }
-        columns
-    }
-}
-
-/// Streams the batch begins.
-#[derive(Default)]
-struct NewStreams {
-    numbers: Vec<i64>,
-    categories: Vec<i16>,
-    keys: Vec<String>,
-}
-
-impl NewStreams {
-    fn of(heads: &Heads, events: &[Prepared]) -> Self {
-        let mut streams = Self::default();
-        let mut noted = BTreeSet::new();
-        for prepared in events {
-            let stream = &prepared.recorded.stream;
-            if !heads.get(stream).exists && noted.insert(prepared.stream_no) {
-                streams.numbers.push(prepared.stream_no);
-                streams.categories.push(stream.category.number());
-                streams.keys.push(stream.key.clone());
-            }
-        }
-        streams
-    }
-}
-
-/// Commands the batch carries out.
-#[derive(Default)]
-struct Commands {
-    ids: Vec<Uuid>,
-    positions: Vec<i64>,
-    ns: Vec<i32>,
-}
-
-impl Commands {
-    fn of(commands: &[(Uuid, i64, i32)]) -> Self {
-        let mut columns = Self::default();
-        for (id, position, n) in commands {
-            columns.ids.push(*id);
-            columns.positions.push(*position);
-            columns.ns.push(*n);
-        }
-        columns
-    }
 }
