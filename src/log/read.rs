@@ -1,7 +1,9 @@
 //! Reading the log in order, and moments in time as positions.
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use stratalog_projections::rebuild;
-use stratalog_schema::{Recorded, StreamId};
+use stratalog_schema::{Category, Recorded, StreamId};
 use tokio_postgres::Client;
 
 use super::chain::Hash;
@@ -17,6 +19,10 @@ SELECT chain FROM es.spine WHERE first_position <= $1 ORDER BY first_position DE
 const VERSION: &str = "\
 SELECT l.version FROM es.stream s JOIN es.log l ON l.stream_no = s.stream_no \
 WHERE s.category = $1 AND s.key = $2 ORDER BY l.version DESC LIMIT 1";
+
+const VERSIONS: &str = "\
+SELECT s.key, (SELECT max(l.version) FROM es.log l WHERE l.stream_no = s.stream_no) \
+FROM es.stream s WHERE s.category = $1 AND s.key = ANY($2)";
 
 /// Model events after a position, at most `limit`, up to `upto`.
 ///
@@ -68,4 +74,22 @@ pub async fn stream_version(client: &Client, stream: &StreamId) -> Result<i64, E
         .query_opt(VERSION, &[&stream.category.number(), &stream.key])
         .await?;
     Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
+/// Latest versions of several streams of a category, by key; streams without events are left out.
+///
+/// # Errors
+/// Database errors.
+pub async fn stream_versions(
+    client: &Client,
+    category: Category,
+    keys: &[String],
+) -> Result<HashMap<String, i64>, Error> {
+    let rows = client.query(VERSIONS, &[&category.number(), &keys]).await?;
+    let mut versions = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let version: Option<i64> = row.try_get(1)?;
+        versions.insert(row.try_get(0)?, version.unwrap_or(0));
+    }
+    Ok(versions)
 }

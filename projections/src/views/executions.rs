@@ -128,6 +128,9 @@ pub struct Own {
     pub scheduled_for_ms: Option<i64>,
     /// sha256 hex of the valid token.
     pub token_sha256: Option<String>,
+    /// The token under the manager's key, in hex.
+    #[serde(default)]
+    pub sealed_token: Option<String>,
     /// Ignore conflicts and dependents.
     pub force: bool,
     /// Wait instead of refusing when another runs.
@@ -253,6 +256,7 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         Event::ExecutionStatusChanged(e) => status_changed(&mut execution, e),
         Event::ExecutionTokenIssued(e) => {
             execution.own.token_sha256 = Some(e.token_sha256.clone());
+            execution.own.sealed_token = (!e.sealed.is_empty()).then(|| hex::encode(&e.sealed));
         }
         Event::ExecutionResumed(_) => {
             execution.resume = true;
@@ -347,6 +351,7 @@ fn created(e: &ExecutionCreated) -> Result<Execution, Error> {
             ended_at_ms: e.ended_at_ms,
             scheduled_for_ms: e.scheduled_for_ms,
             token_sha256: None,
+            sealed_token: None,
             force: e.force,
             queue: e.queue,
             wait_after_fail_s: e.wait_after_fail_s,
