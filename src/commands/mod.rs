@@ -4,14 +4,17 @@ pub mod bootstrap;
 pub mod deployments;
 mod execution_end;
 mod execution_log;
+pub mod executions;
 mod ids;
 pub mod labels;
 pub mod logs;
 pub mod node_instances;
 pub mod nodes;
+pub mod operations;
 mod own_execution;
 pub mod settings;
 pub mod tenants;
+pub mod tasks_graphs;
 pub mod users;
 mod visibility;
 

@@ -9,9 +9,12 @@ mod deployments;
 mod evaluate;
 mod events;
 mod health;
+mod executions;
 mod node_instances;
 mod nodes;
+mod operations;
 mod summary;
+mod tasks_graphs;
 mod version;
 mod workflows;
 
@@ -22,9 +25,12 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         deployments::routes(ctx),
         evaluate::routes(ctx),
         events::routes(ctx),
+        executions::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
+        operations::routes(ctx),
         summary::routes(ctx),
+        tasks_graphs::routes(ctx),
         version::routes(ctx),
         workflows::routes(ctx),
     ]

@@ -1,0 +1,130 @@
+//! Executions: starting, cancelling, resuming, and what their progress means for others. Whoever runs workflows, the
+//! executor or a worker over REST, changes executions through here.
+mod act;
+mod available;
+mod delete;
+mod dequeue;
+mod new;
+mod parameters;
+mod start;
+mod status;
+pub mod telemetry;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View,
+    views::{executions::Execution, scoped},
+};
+use stratalog_schema::{Category, StreamId};
+
+pub use act::{Action, act};
+pub use delete::{Delete, delete};
+pub use dequeue::dequeue;
+pub use new::NewExecution;
+pub use start::{Restored, StartExecution, start};
+pub use status::{set_status, status_decision};
+pub use token::{clear_token, issue_token};
+
+use crate::{auth::Caller, error::Error, store};
+
+/// How the resource is called in messages.
+pub const MODEL: (View, &str) = (View::Executions, "Execution");
+
+/// Workflows that are not taken from a deployment's declarations.
+const SYSTEM: [&str; 10] = [
+    "create_snapshot",
+    "restore_snapshot",
+    "uninstall_plugin",
+    "update_plugin",
+    "create_log_bundle",
+    "upload_blueprint",
+    "create_deployment_environment",
+    "delete_deployment_environment",
+    "csys_update_deployment",
+    "update",
+];
+
+/// Whether a workflow needs no declaration.
+pub fn is_system(workflow_id: &str) -> bool {
+    SYSTEM.contains(&workflow_id)
+}
+
+/// Whether default lists leave its executions out.
+pub fn is_hidden(workflow_id: &str) -> bool {
+    matches!(
+        workflow_id,
+        "create_snapshot"
+            | "restore_snapshot"
+            | "update_plugin"
+            | "uninstall_plugin"
+            | "create_log_bundle"
+    )
+}
+
+/// The stream of an execution, its graphs and operations.
+pub(crate) fn stream(tenant: &str, id: &str) -> StreamId {
+    StreamId::scoped(Category::Execution, tenant, id)
+}
+
+/// The execution as the caller sees it.
+///
+/// # Errors
+/// 404; 403 without a tenant; database errors.
+pub(crate) async fn load(
+    view: &store::View,
+    caller: &Caller,
+    id: &str,
+) -> Result<Execution, Error> {
+    Ok(caller.get(view, MODEL, id).await?.resource()?)
+}
+
+/// The execution of a tenant, whoever asks.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn find(
+    view: &store::View,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Execution>, Error> {
+    Ok(view.get(&scoped(tenant, id)).await?)
+}
+
+/// The executions of a deployment in any of these states.
+pub(super) async fn of_deployment(
+    view: &store::View,
+    (tenant, deployment_id): (&str, &str),
+    statuses: &[&str],
+) -> Result<Vec<Execution>, Error> {
+    let statuses = statuses.iter().map(|status| (*status).to_owned()).collect();
+    let query = ListQuery::all(View::Executions, Scope::Everything)
+        .with(Condition::AnyOf("status".to_owned(), statuses))
+        .with(Condition::AnyOf(
+            "deployment_id".to_owned(),
+            vec![deployment_id.to_owned()],
+        ));
+    let mut found: Vec<Execution> = view.select_as(&query).await?;
+    found.retain(|execution| execution.tenant_name == tenant);
+    Ok(found)
+}
+
+/// States of executions that run or are about to.
+pub const ACTIVE: [&str; 5] = [
+    "pending",
+    "started",
+    "cancelling",
+    "force_cancelling",
+    "kill_cancelling",
+];
+
+/// The parameters as a map.
+pub(crate) fn parameters_of(execution: &Execution) -> Result<Map<String, Value>, Error> {
+    match &execution.parameters {
+        Some(json) => serde_json::from_str(json.get()).map_err(Error::internal),
+        None => Ok(Map::new()),
+    }
+}

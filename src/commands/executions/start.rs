@@ -1,0 +1,375 @@
+//! `POST /executions`: decides whether a workflow runs now, later or not at all.
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View,
+    views::{deployments::Deployment, executions::Execution, scoped},
+};
+use stratalog_schema::Event;
+
+use super::{NewExecution, available, is_hidden, is_system, of_deployment, parameters};
+use crate::{
+    auth::{Caller, Permission},
+    context::Context,
+    error::{Error, ErrorCode},
+    store::{self, Decision},
+};
+
+/// How long others may go on after a failure, where nobody says anything else.
+pub(super) const WAIT_AFTER_FAIL_S: i64 = 600;
+
+/// A workflow to run.
+#[derive(Debug, Clone, Default)]
+pub struct StartExecution {
+    /// The deployment; empty for none.
+    pub deployment_id: String,
+    /// The workflow.
+    pub workflow_id: String,
+    /// Its parameters.
+    pub parameters: Map<String, Value>,
+    /// Whether undeclared ones may be among them.
+    pub allow_custom_parameters: bool,
+    /// Pass over conflicts, dependents and availability.
+    pub force: bool,
+    /// Only pretend to run operations.
+    pub dry_run: bool,
+    /// Wait instead of being refused when another one runs.
+    pub queue: bool,
+    /// How long running operations may still end after the first failure; seconds.
+    pub wait_after_fail_s: Option<i64>,
+    /// What only a restore sets.
+    pub restored: Restored,
+}
+
+/// Facts about an execution of the past.
+#[derive(Debug, Clone, Default)]
+pub struct Restored {
+    /// Its id.
+    pub id: Option<String>,
+    /// Stored as it is; nothing is run.
+    pub force_status: Option<String>,
+    /// Its creator.
+    pub created_by: Option<String>,
+    /// Moments; milliseconds since the epoch.
+    pub created_at_ms: Option<i64>,
+    /// Start.
+    pub started_at_ms: Option<i64>,
+    /// End.
+    pub ended_at_ms: Option<i64>,
+    /// Its error.
+    pub error: Option<String>,
+    /// Whether default lists leave it out.
+    pub is_system_workflow: Option<bool>,
+}
+
+impl Restored {
+    fn require(&self, caller: &Caller) -> Result<(), Error> {
+        if self
+            .created_by
+            .as_ref()
+            .is_some_and(|name| *name != caller.username)
+        {
+            caller.require(Permission::SetOwner)?;
+        }
+        if self.created_at_ms.is_some()
+            || self.started_at_ms.is_some()
+            || self.ended_at_ms.is_some()
+        {
+            caller.require(Permission::SetTimestamp)?;
+        }
+        let details = self.id.is_some()
+            || self.force_status.is_some()
+            || self.error.is_some()
+            || self.is_system_workflow.is_some();
+        if details {
+            caller.require(Permission::SetExecutionDetails)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a start went: a refusal may leave a failed execution behind.
+#[derive(Debug)]
+enum Outcome {
+    Created(String),
+    Refused(Error),
+}
+
+/// Creates an execution; the executor sees it in the log and runs it.
+///
+/// # Errors
+/// 403, 404, and the many 400 of executions that cannot be.
+pub async fn start(
+    ctx: &Context,
+    caller: &Caller,
+    command: StartExecution,
+) -> Result<(String, i64), Error> {
+    caller.require(Permission::ExecutionStart)?;
+    command.restored.require(caller)?;
+    let (appended, outcome) = ctx
+        .store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            decide(view, caller, &command).await
+        })
+        .await?;
+    match outcome {
+        Outcome::Created(id) => Ok((id, appended.last_position)),
+        Outcome::Refused(error) => Err(error),
+    }
+}
+
+async fn decide(
+    view: &store::View,
+    caller: &Caller,
+    command: &StartExecution,
+) -> Result<(Decision, Outcome), Error> {
+    let deployment: Option<Deployment> = match command.deployment_id.as_str() {
+        "" => {
+            caller.require(Permission::SetExecutionDetails)?;
+            None
+        }
+        id => {
+            let row = caller
+                .get(view, (View::Deployments, "Deployment"), id)
+                .await?;
+            Some(row.resource()?)
+        }
+    };
+    if let Some(deployment) = &deployment {
+        check_environment(view, deployment).await?;
+    }
+    let spec = workflow(deployment.as_ref(), &command.workflow_id)?;
+    let merged = merged(command, spec.as_ref())?;
+    let mut new = NewExecution::pending(caller, &command.workflow_id, merged.clone())?;
+    if let Some(deployment) = &deployment {
+        new = new.of(deployment);
+    }
+    fill(&mut new, command, spec.is_none());
+    if let Some(status) = &command.restored.force_status {
+        status.clone_into(&mut new.event_mut().status);
+        return created(new);
+    }
+    let Some(deployment) = &deployment else {
+        return queued(view, command, None, new).await;
+    };
+    if !command.force {
+        let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
+        if let Err(error @ Error::Refused { .. }) = checked {
+            return refused(new, error);
+        }
+        checked?;
+    }
+    queued(view, command, Some(deployment), new).await
+}
+
+/// What the environment's own creation says about running anything in it.
+async fn check_environment(view: &store::View, deployment: &Deployment) -> Result<(), Error> {
+    let Some(id) = &deployment.create_execution else {
+        return Ok(());
+    };
+    let creation: Option<Execution> = view.get(&scoped(&deployment.tenant_name, id)).await?;
+    let Some(creation) = creation else {
+        return Ok(());
+    };
+    let id = &deployment.id;
+    match creation.status.as_str() {
+        "terminated" => Ok(()),
+        "failed" | "cancelled" => {
+            let error = creation.error.unwrap_or_default();
+            let last = error.trim_end().lines().last().unwrap_or_default();
+            Err(Error::refused(
+                ErrorCode::DeploymentCreation,
+                format!(
+                    "Can't launch executions since environment creation for deployment {id} has \
+                     {}: {last}",
+                    creation.status
+                ),
+            ))
+        }
+        "pending" | "queued" | "scheduled" => Err(Error::refused(
+            ErrorCode::EnvironmentCreationPending,
+            format!(
+                "Deployment environment creation for deployment {id} is still pending, try again \
+                 in a minute"
+            ),
+        )),
+        _ => Err(Error::refused(
+            ErrorCode::EnvironmentCreationInProgress,
+            format!(
+                "Deployment environment creation for deployment {id} is still in progress, try \
+                 again in a minute"
+            ),
+        )),
+    }
+}
+
+/// The declaration of a workflow; nothing for those that need none.
+pub(super) fn workflow(
+    deployment: Option<&Deployment>,
+    workflow_id: &str,
+) -> Result<Option<Map<String, Value>>, Error> {
+    let declared: Map<String, Value> = match deployment.and_then(|d| d.workflows.as_ref()) {
+        Some(json) => serde_json::from_str(json.get()).map_err(Error::internal)?,
+        None => Map::new(),
+    };
+    if let Some(Value::Object(spec)) = declared.get(workflow_id) {
+        return Ok(Some(spec.clone()));
+    }
+    if is_system(workflow_id) {
+        return Ok(None);
+    }
+    let id = deployment.map_or("", |deployment| deployment.id.as_str());
+    Err(Error::refused(
+        ErrorCode::NonexistentWorkflow,
+        format!("Workflow {workflow_id} does not exist in the deployment {id}"),
+    ))
+}
+
+fn merged(
+    command: &StartExecution,
+    spec: Option<&Map<String, Value>>,
+) -> Result<Map<String, Value>, Error> {
+    let none = Map::new();
+    let declared = spec
+        .and_then(|spec| spec.get("parameters")?.as_object())
+        .unwrap_or(&none);
+    parameters::merge(
+        &command.workflow_id,
+        declared,
+        &command.parameters,
+        command.allow_custom_parameters || spec.is_none(),
+    )
+}
+
+fn fill(new: &mut NewExecution, command: &StartExecution, is_system: bool) {
+    let restored = &command.restored;
+    let event = new.event_mut();
+    event.is_dry_run = command.dry_run;
+    event.force = command.force;
+    event.queue = command.queue;
+    event.allow_custom_parameters = command.allow_custom_parameters || is_system;
+    event.wait_after_fail_s = command.wait_after_fail_s.unwrap_or(WAIT_AFTER_FAIL_S);
+    if let Some(id) = &restored.id {
+        event.id.clone_from(id);
+    }
+    if let (Some(name), Some(scope)) = (&restored.created_by, &mut event.scope) {
+        scope.created_by.clone_from(name);
+    }
+    event.created_at_ms = restored.created_at_ms.unwrap_or(event.created_at_ms);
+    event.started_at_ms = restored.started_at_ms;
+    event.ended_at_ms = restored.ended_at_ms;
+    event.error.clone_from(&restored.error);
+    event.is_system_workflow = restored
+        .is_system_workflow
+        .unwrap_or_else(|| is_hidden(&command.workflow_id));
+}
+
+async fn checked(
+    view: &store::View,
+    deployment: &Deployment,
+    command: &StartExecution,
+    (spec, parameters): (Option<&Map<String, Value>>, &Map<String, Value>),
+) -> Result<(), Error> {
+    let workflow_id = command.workflow_id.as_str();
+    available::check_dependents(view, deployment, workflow_id, parameters).await?;
+    match spec {
+        Some(spec) => available::check(view, deployment, (workflow_id, spec)).await,
+        None => Ok(()),
+    }
+}
+
+fn created(new: NewExecution) -> Result<(Decision, Outcome), Error> {
+    let id = new.id().to_owned();
+    let mut decision = Decision::nothing();
+    decision.events.push(new.into_event());
+    Ok((decision, Outcome::Created(id)))
+}
+
+/// What was refused while it was being prepared stays visible as a failed execution.
+fn refused(mut new: NewExecution, error: Error) -> Result<(Decision, Outcome), Error> {
+    let event = new.event_mut();
+    event.status = "failed".to_owned();
+    event.error = Some(format!("Error preparing execution: {error}"));
+    event.ended_at_ms = Some(event.created_at_ms);
+    let (decision, _) = created(new)?;
+    Ok((decision, Outcome::Refused(error)))
+}
+
+/// Pending, queued behind others, or refused because of them.
+async fn queued(
+    view: &store::View,
+    command: &StartExecution,
+    deployment: Option<&Deployment>,
+    mut new: NewExecution,
+) -> Result<(Decision, Outcome), Error> {
+    let mut in_the_way = None;
+    match deployment {
+        None if is_hidden(&command.workflow_id) && command.workflow_id != "create_snapshot" => {
+            in_the_way = active_anywhere(view, false).await?;
+        }
+        None => {}
+        Some(deployment) => {
+            if active_anywhere(view, true).await?.is_some() {
+                new.event_mut().status = "queued".to_owned();
+                return created(new);
+            }
+            if !command.force && command.workflow_id != "update" {
+                let place = (deployment.tenant_name.as_str(), deployment.id.as_str());
+                let mut statuses = super::ACTIVE.to_vec();
+                statuses.push("queued");
+                let others = of_deployment(view, place, &statuses).await?;
+                in_the_way = others.into_iter().next();
+            }
+        }
+    }
+    let Some(other) = in_the_way else {
+        return rest_on_deployment(view, deployment, new).await;
+    };
+    if command.queue {
+        new.event_mut().status = "queued".to_owned();
+        return created(new);
+    }
+    Err(Error::refused(
+        ErrorCode::ExistingRunningExecution,
+        format!(
+            "The following executions are currently running for this deployment: {}. To execute \
+             this workflow anyway, pass \"force=true\" as a query parameter to this request",
+            other.id
+        ),
+    ))
+}
+
+/// Two starts at the same moment must not both find the deployment idle: the deployment's stream decides between them.
+async fn rest_on_deployment(
+    view: &store::View,
+    deployment: Option<&Deployment>,
+    new: NewExecution,
+) -> Result<(Decision, Outcome), Error> {
+    let event = deployment.map(|deployment| super::status::latest(deployment, &new));
+    let (mut decision, outcome) = created(new)?;
+    if let Some(event) = event {
+        let stream = super::status::deployment_stream(&event.tenant, &event.id);
+        decision.rests_on(view, stream.clone()).await?;
+        decision.event(stream, Event::DeploymentChanged(event));
+    }
+    Ok((decision, outcome))
+}
+
+/// An active execution of the whole manager (queued ones, too), or of anything.
+async fn active_anywhere(
+    view: &store::View,
+    hidden_only: bool,
+) -> Result<Option<Execution>, Error> {
+    let mut statuses: Vec<String> = super::ACTIVE.iter().map(|s| (*s).to_owned()).collect();
+    let mut query = ListQuery::all(View::Executions, Scope::Everything);
+    if hidden_only {
+        statuses.push("queued".to_owned());
+        let truth = vec!["true".to_owned()];
+        query = query.with(Condition::AnyOf("is_system_workflow".to_owned(), truth));
+        let snapshot = vec!["create_snapshot".to_owned()];
+        query = query.with(Condition::NotAnyOf("workflow_id".to_owned(), snapshot));
+    }
+    query = query.with(Condition::AnyOf("status".to_owned(), statuses));
+    query.size = Some(1);
+    Ok(view.select_as(&query).await?.pop())
+}
