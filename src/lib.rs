@@ -27,5 +27,6 @@ pub mod consumers;
 pub mod listener;
 pub mod rest;
 pub mod tls;
+pub mod workflow;
 
 pub mod server;

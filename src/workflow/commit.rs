@@ -1,0 +1,257 @@
+//! Decisions of a graph as events: states of operations, later attempts, node instances and what is told about them, all in
+//! one append.
+use serde_json::Value;
+use stratalog_projections::views::executions::Execution;
+use stratalog_schema::{
+    Event,
+    events::{
+        Operation, OperationChange, OperationsAdded, OperationsChanged, Scope, TasksGraphCreated,
+    },
+};
+use uuid::Uuid;
+
+use super::graph::{
+    Action,
+    task::{Kind, State, Task},
+};
+use crate::{
+    auth::Caller,
+    clock,
+    commands::{
+        executions::{
+            stream,
+            telemetry::{MANAGER, TaskEvent, node_event},
+        },
+        operations::effects::{self, Effect, Instances},
+    },
+    context::Context,
+    error::Error,
+    store::Decision,
+};
+
+/// What is to be written down together.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Name of the graph.
+    pub(super) graph: String,
+    /// Its tasks, when it is new.
+    pub(super) fresh: Option<Vec<Task>>,
+    pub(super) actions: Vec<Action>,
+}
+
+/// Writes a step down. `is_open`: what is decided to be sent will be at once.
+///
+/// # Errors
+/// Database errors; `Conflict` when others kept changing the same node instances.
+pub(super) async fn commit(
+    ctx: &Context,
+    execution: &Execution,
+    step: &Step,
+    is_open: bool,
+) -> Result<(), Error> {
+    if step.fresh.is_none() && step.actions.is_empty() {
+        return Ok(());
+    }
+    let effects: Vec<Effect> = step.actions.iter().map(effect).collect();
+    let meta = caller(execution).meta();
+    ctx.store
+        .command(&meta, None, async |view| {
+            let view = &*view;
+            let mut decision = Decision::nothing();
+            let mut instances = Instances::default();
+            instances.load(view, execution, effects.iter()).await?;
+            if !execution.is_dry_run {
+                operations(execution, step, is_open, &mut decision);
+            }
+            for (action, effect) in step.actions.iter().zip(&effects) {
+                decision.telemetry.extend(told(execution, action));
+                if !(execution.is_dry_run && matches!(effect, Effect::State { .. })) {
+                    instances.apply(execution, effect, &mut decision)?;
+                }
+            }
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(())
+}
+
+/// Operations that were shown as being sent have been.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn sent(
+    ctx: &Context,
+    execution: &Execution,
+    ids: &[String],
+) -> Result<(), Error> {
+    let meta = caller(execution).meta();
+    ctx.store
+        .command(&meta, None, async |view| {
+            let view = &*view;
+            let keys: Vec<String> = ids
+                .iter()
+                .map(|id| format!("{}/{id}", execution.tenant_name))
+                .collect();
+            let rows = view
+                .rows(stratalog_projections::View::Operations, &keys)
+                .await?;
+            let mut changes = Vec::new();
+            for row in rows {
+                let operation: stratalog_projections::views::operations::Operation =
+                    row.resource()?;
+                // the receiver may have been faster
+                if operation.state == "sending" {
+                    changes.push(change(&operation.id, State::Sent));
+                }
+            }
+            let mut decision = Decision::nothing();
+            if !changes.is_empty() {
+                changed(execution, changes, &mut decision);
+            }
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(())
+}
+
+fn caller(execution: &Execution) -> Caller {
+    Caller::system(&execution.tenant_name).for_execution(&execution.id, &execution.tenant_name)
+}
+
+fn change(id: &str, state: State) -> OperationChange {
+    OperationChange {
+        id: id.to_owned(),
+        state: state.wire().to_owned(),
+        manager_name: Some(MANAGER.to_owned()),
+        ..OperationChange::default()
+    }
+}
+
+fn changed(execution: &Execution, changes: Vec<OperationChange>, decision: &mut Decision) {
+    let event = OperationsChanged {
+        execution_id: execution.id.clone(),
+        tenant: execution.tenant_name.clone(),
+        changes,
+    };
+    let changes = stream(&execution.tenant_name, &execution.id);
+    decision.event(changes, Event::OperationsChanged(event));
+}
+
+fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut Decision) {
+    let now_ms = clock::now_ms();
+    let scope = Scope {
+        tenant: execution.tenant_name.clone(),
+        visibility: execution.visibility.clone(),
+        created_by: execution.created_by.clone(),
+    };
+    let of = stream(&execution.tenant_name, &execution.id);
+    if let Some(tasks) = &step.fresh {
+        let event = TasksGraphCreated {
+            id: graph_id(execution, &step.graph),
+            execution_id: execution.id.clone(),
+            scope: Some(scope.clone()),
+            name: step.graph.clone(),
+            created_at_ms: now_ms,
+            operations: tasks.iter().map(|task| stored(task, now_ms)).collect(),
+        };
+        decision.event(of.clone(), Event::TasksGraphCreated(event));
+    }
+    let changes: Vec<OperationChange> = step
+        .actions
+        .iter()
+        .map(|action| {
+            let state = match action.task.state {
+                State::Sent if !is_open => State::Sending,
+                state => state,
+            };
+            let failed = action.task.parameters.error.is_some();
+            OperationChange {
+                parameters_json: failed.then(|| parameters(&action.task).to_string()),
+                result_json: (!action.result.is_null()).then(|| action.result.to_string()),
+                exception: action.error.as_ref().map(|error| error.message.clone()),
+                ..change(&action.task.id, state)
+            }
+        })
+        .collect();
+    if !changes.is_empty() {
+        changed(execution, changes, decision);
+    }
+    for action in &step.actions {
+        let Some(next) = &action.next else { continue };
+        let event = OperationsAdded {
+            graph_id: graph_id(execution, &step.graph),
+            execution_id: execution.id.clone(),
+            scope: Some(scope.clone()),
+            operations: vec![stored(next, now_ms)],
+        };
+        decision.event(of.clone(), Event::OperationsAdded(event));
+    }
+}
+
+/// Ids of graphs follow from execution and name.
+pub(super) fn graph_id(execution: &Execution, name: &str) -> String {
+    let name = format!("stratalog:graph:{}:{name}", execution.id);
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+}
+
+fn stored(task: &Task, created_at_ms: i64) -> Operation {
+    Operation {
+        id: task.id.clone(),
+        name: task.name.clone(),
+        state: task.state.wire().to_owned(),
+        r#type: task.kind.wire().to_owned(),
+        dependencies: task.dependencies.clone(),
+        parameters_json: parameters(task).to_string(),
+        created_at_ms,
+    }
+}
+
+fn parameters(task: &Task) -> Value {
+    serde_json::to_value(&task.parameters).expect("parameters are texts, numbers and JSON")
+}
+
+fn effect(action: &Action) -> Effect {
+    match action.task.state {
+        State::Succeeded => {
+            effects::of(action.task.kind.wire(), &action.task.parameters.task_kwargs)
+        }
+        _ => Effect::Nothing,
+    }
+}
+
+/// What is told about a task that takes a state.
+fn told(execution: &Execution, action: &Action) -> Vec<stratalog_schema::events::TelemetryRecord> {
+    let task = &action.task;
+    if !matches!(task.kind, Kind::Remote | Kind::Subgraph) {
+        return Vec::new();
+    }
+    let parameters = parameters(task);
+    let causes = action
+        .error
+        .as_ref()
+        .map(|error| serde_json::json!(error.causes()));
+    let say = |state: &str| {
+        let event = TaskEvent {
+            name: &task.name,
+            operation_type: task.kind.wire(),
+            state,
+            parameters: &parameters,
+            result: &action.result,
+            exception: action.error.as_ref().map(|error| error.message.as_str()),
+            causes: causes.as_ref(),
+        };
+        event.record(execution)
+    };
+    let is_pretended = execution.is_dry_run && task.kind == Kind::Remote;
+    let states: &[&str] = match task.state {
+        State::Sent | State::Sending => &["sending"],
+        State::Succeeded if is_pretended => &["sending", "started", "succeeded"],
+        state => &[state.wire()],
+    };
+    let mut records: Vec<_> = states.iter().filter_map(|state| say(state)).collect();
+    if let (true, Some(instance)) = (action.ignored, task.node_instance()) {
+        let text = format!("Ignoring task {} failure", task.name);
+        records.push(node_event(execution, (instance, None), &text));
+    }
+    records
+}

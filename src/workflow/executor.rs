@@ -1,0 +1,313 @@
+//! The executor: follows the log, gives every execution a runner, and brings answers to the runners that wait for them.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use stratalog_projections::{
+    At, Condition, ListQuery, Scope, View,
+    views::{
+        executions::{Execution, is_end},
+        operations::{Operation, is_terminal},
+        scoped,
+    },
+};
+use stratalog_schema::Event;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    routes::Routes,
+    runner::{Runner, SIGNALS, Signal},
+};
+use crate::{
+    auth::Caller,
+    broker::{
+        ConsumerSpec, Delivery,
+        topology::{RESPONSE_QUEUE, shared_responses},
+        wire::Response,
+    },
+    commands::{executions, operations},
+    context::Context,
+    error::Error,
+    tasks,
+};
+
+/// Answers taken from the broker and not yet in the log.
+const PREFETCH: u16 = 512;
+/// How often everything that runs is compared with everything that should.
+const COMPARE: Duration = Duration::from_secs(15);
+/// Pause after trouble with the database.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long an answer may wait for its runner to begin.
+const HOLD: Duration = Duration::from_millis(200);
+
+type Table = HashMap<String, mpsc::Sender<Signal>>;
+
+/// The executor's shared part.
+#[derive(Debug, Clone)]
+struct Executor {
+    ctx: Arc<Context>,
+    routes: Routes,
+    /// Runners by the key of their execution. Held only for look-ups.
+    runners: Arc<Mutex<Table>>,
+    stop: CancellationToken,
+}
+
+/// Runs workflows until `stop`. Whatever is left then goes on with the next start.
+pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
+    let executor = Executor {
+        ctx,
+        routes: Routes::default(),
+        runners: Arc::default(),
+        stop,
+    };
+    let answers = executor.clone();
+    executor
+        .ctx
+        .tasks
+        .spawn("answers", async move { answers.take_answers().await });
+    while !executor.stop.is_cancelled() {
+        if let Err(error) = executor.follow().await {
+            tracing::warn!(%error, "the executor begins anew from the log");
+        }
+        tokio::select! {
+            () = executor.stop.cancelled() => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+impl Executor {
+    /// Everything that should run does; then every change in the log is looked at.
+    async fn follow(&self) -> Result<(), Error> {
+        let head = self.compare().await?;
+        let mut subscription = self.ctx.store.subscribe(head);
+        let mut compare = tokio::time::interval(COMPARE);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                recorded = subscription.next() => self.happened(recorded?.event),
+                _ = compare.tick() => {
+                    self.compare().await?;
+                }
+            }
+        }
+    }
+
+    /// Gives a runner to every execution without one; gives the position that was looked at.
+    async fn compare(&self) -> Result<i64, Error> {
+        executions::dequeue(&self.ctx).await?;
+        let statuses = executions::ACTIVE.iter().map(|s| (*s).to_owned()).collect();
+        let query = ListQuery::all(View::Executions, Scope::Everything)
+            .with(Condition::AnyOf("status".to_owned(), statuses));
+        let view = self.ctx.store.read(At::Now).await?;
+        let active: Vec<Execution> = view.select_as(&query).await?;
+        let head = view.head();
+        drop(view.finish().await?);
+        for execution in active {
+            self.ensure(&execution.tenant_name, &execution.id);
+        }
+        Ok(head)
+    }
+
+    fn happened(&self, event: Event) {
+        match event {
+            Event::ExecutionCreated(e) if e.status == "pending" => {
+                let tenant = e.scope.unwrap_or_default().tenant;
+                self.ensure(&tenant, &e.id);
+            }
+            Event::ExecutionStatusChanged(e) => {
+                match self.runner(&scoped(&e.tenant, &e.id)) {
+                    // a full inbox is looked at later, and so is the status
+                    Some(runner) => drop(runner.try_send(Signal::Status(e.status.clone()))),
+                    None if is_end(&e.status) || e.status == "queued" => {}
+                    None => self.ensure(&e.tenant, &e.id),
+                }
+                if is_end(&e.status) {
+                    self.dequeue();
+                }
+            }
+            Event::ExecutionDeleted(e) => {
+                if let Some(runner) = self.runner(&scoped(&e.tenant, &e.id)) {
+                    drop(runner.try_send(Signal::Status("deleted".to_owned())));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dequeue(&self) {
+        let ctx = self.ctx.clone();
+        self.ctx.tasks.spawn("dequeue", async move {
+            if let Err(error) = executions::dequeue(&ctx).await {
+                tracing::warn!(%error, "queued executions are looked at later");
+            }
+        });
+    }
+
+    fn runner(&self, key: &str) -> Option<mpsc::Sender<Signal>> {
+        let runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+        runners.get(key).cloned()
+    }
+
+    /// A runner for the execution, if it has none.
+    fn ensure(&self, tenant: &str, id: &str) {
+        let key = scoped(tenant, id);
+        let (sender, signals) = mpsc::channel(SIGNALS);
+        {
+            let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
+            if runners.contains_key(&key) {
+                return;
+            }
+            runners.insert(key.clone(), sender.clone());
+        }
+        let shared = (self.ctx.clone(), self.routes.clone(), self.stop.clone());
+        let of = (tenant.to_owned(), id.to_owned());
+        let runner = Runner::new(shared, of.clone(), (sender, signals));
+        let executor = self.clone();
+        self.ctx.tasks.spawn("execution", async move {
+            Box::pin(runner.run()).await;
+            executor.ended(&key, of).await;
+        });
+    }
+
+    /// The runner is gone. What happened to the execution while it was leaving may ask for another.
+    async fn ended(&self, key: &str, (tenant, id): (String, String)) {
+        self.runners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+        if self.stop.is_cancelled() {
+            return;
+        }
+        let looked = async {
+            let view = self.ctx.store.read(At::Now).await?;
+            let execution = executions::find(&view, &tenant, &id).await?;
+            drop(view.finish().await?);
+            Ok::<_, Error>(execution)
+        };
+        let wanted = |execution: &Execution| {
+            stratalog_projections::views::executions::is_active(&execution.status)
+        };
+        match looked.await {
+            Ok(execution) if execution.as_ref().is_some_and(wanted) => self.ensure(&tenant, &id),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(execution = id, %error, "looked at again later"),
+        }
+    }
+
+    async fn take_answers(&self) {
+        let Some(broker) = &self.ctx.broker else {
+            return;
+        };
+        if let Err(error) = broker.declare(&shared_responses()).await {
+            tracing::debug!(%error, "the response queue is declared once the broker is there");
+        }
+        let mut deliveries = broker.consume(ConsumerSpec {
+            queue: RESPONSE_QUEUE.to_owned(),
+            prefetch: PREFETCH,
+        });
+        loop {
+            let delivery = tokio::select! {
+                () = self.stop.cancelled() => return,
+                delivery = deliveries.recv() => delivery,
+            };
+            match delivery {
+                Some(delivery) => self.take(delivery).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn take(&self, delivery: Delivery) {
+        let response = match Response::parse(&delivery.body) {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(%error, "an answer that is none is dropped");
+                return acknowledge(&delivery).await;
+            }
+        };
+        let Some(id) = delivery.correlation_id.clone() else {
+            return acknowledge(&delivery).await;
+        };
+        if let Some(runner) = self.routes.find(&id) {
+            let signal = Signal::Answer {
+                id,
+                response,
+                ack: Some(delivery.ack.clone()),
+            };
+            if runner.send(signal).await.is_ok() {
+                return;
+            }
+            // the runner left with the message unread: the broker brings it again
+            return give_back(&delivery).await;
+        }
+        let executor = self.clone();
+        tasks::detached("stray answer", async move {
+            match executor.stray(&id, &response).await {
+                Ok(true) => acknowledge(&delivery).await,
+                Ok(false) => {
+                    tokio::time::sleep(HOLD).await;
+                    give_back(&delivery).await;
+                }
+                Err(error) => {
+                    tracing::warn!(operation = id, %error, "an answer is taken later");
+                    tokio::time::sleep(PAUSE).await;
+                    give_back(&delivery).await;
+                }
+            }
+        });
+    }
+
+    /// An answer nobody waits for: if its execution has ended, it is noted, so that resuming does not repeat what was
+    /// done. Gives whether it is dealt with.
+    async fn stray(&self, id: &str, response: &Response) -> Result<bool, Error> {
+        let query = ListQuery::all(View::Operations, Scope::Everything)
+            .with(Condition::AnyOf("id".to_owned(), vec![id.to_owned()]));
+        let view = self.ctx.store.read(At::Now).await?;
+        let operation: Option<Operation> = view.select_as(&query).await?.pop();
+        let Some(operation) = operation.filter(|o| !is_terminal(&o.state)) else {
+            drop(view.finish().await?);
+            return Ok(true);
+        };
+        let tenant = operation.tenant_name.clone();
+        let execution_id = operation.own.execution_id.clone();
+        let execution = executions::find(&view, &tenant, &execution_id).await?;
+        drop(view.finish().await?);
+        let Some(execution) = execution else {
+            return Ok(true);
+        };
+        if !is_end(&execution.status) {
+            return Ok(false);
+        }
+        let report = match response {
+            Response::Ok(result) => operations::UpdateOperation {
+                state: "succeeded".to_owned(),
+                result: result.clone(),
+                ..operations::UpdateOperation::default()
+            },
+            Response::Error(error) => operations::UpdateOperation {
+                state: "failed".to_owned(),
+                exception: Some(error.message.clone()),
+                ..operations::UpdateOperation::default()
+            },
+        };
+        let caller = Caller::system(&tenant).for_execution(&execution_id, &tenant);
+        operations::update(&self.ctx, &caller, id, &report).await?;
+        Ok(true)
+    }
+}
+
+async fn acknowledge(delivery: &Delivery) {
+    if let Err(error) = delivery.ack.ack().await {
+        tracing::debug!(%error, "an answer will come again");
+    }
+}
+
+async fn give_back(delivery: &Delivery) {
+    if let Err(error) = delivery.ack.reject(true).await {
+        tracing::debug!(%error, "an answer will come again");
+    }
+}

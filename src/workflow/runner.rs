@@ -1,0 +1,316 @@
+//! One execution from its start to its end, or from wherever its last runner left it. Whatever is decided is in the log
+//! before anything is done about it; after any trouble the runner begins anew from there.
+mod drive;
+mod end;
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    At, View,
+    views::{
+        deployments::Deployment,
+        executions::{Execution, is_end},
+        scoped,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    builtin::Builtin, operation::Facts, outbox::Outbox, routes::Routes, settings, system,
+    topology::Topology,
+};
+use crate::{
+    auth::Caller,
+    broker::{Ack, wire::Response},
+    commands::executions::{self, telemetry},
+    context::Context,
+    error::Error,
+    store::{Decision, View as Reader},
+};
+
+/// Pause before beginning anew after trouble with the database.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Signals that may wait for a runner.
+pub(super) const SIGNALS: usize = 256;
+
+/// What a runner is told.
+#[derive(Debug)]
+pub(super) enum Signal {
+    /// An operation was answered. The message is acknowledged once that is in the log.
+    Answer {
+        id: String,
+        response: Response,
+        ack: Option<Ack>,
+    },
+    /// The execution's status was changed, by a request or by this runner.
+    Status(String),
+}
+
+/// Why a runner stopped short of the execution's end.
+#[derive(Debug)]
+enum Stop {
+    /// The process ends; the next one goes on.
+    Draining,
+    /// Somebody else ended the execution.
+    Over,
+    /// It is to be cancelled.
+    Cancelled(String),
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs one execution.
+#[derive(Debug)]
+pub(super) struct Runner {
+    ctx: Arc<Context>,
+    tenant: String,
+    id: String,
+    signals: mpsc::Receiver<Signal>,
+    sender: mpsc::Sender<Signal>,
+    routes: Routes,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    pub(super) fn new(
+        (ctx, routes, stop): (Arc<Context>, Routes, CancellationToken),
+        (tenant, id): (String, String),
+        (sender, signals): (mpsc::Sender<Signal>, mpsc::Receiver<Signal>),
+    ) -> Self {
+        Self {
+            ctx,
+            tenant,
+            id,
+            signals,
+            sender,
+            routes,
+            stop,
+        }
+    }
+
+    /// Until the execution has ended, or the process does.
+    pub(super) async fn run(mut self) {
+        loop {
+            let outcome = self.attempt().await;
+            self.routes.forget(&self.sender);
+            let retried = match outcome {
+                Ok(()) | Err(Stop::Over | Stop::Draining) => return,
+                Err(Stop::Cancelled(status)) => self.cancelled(&status).await,
+                Err(Stop::Failed(error @ (Error::Unavailable(_) | Error::Conflict { .. }))) => {
+                    Err(error)
+                }
+                Err(Stop::Failed(error)) => self.failed(&error).await,
+            };
+            let Err(error) = retried else { return };
+            tracing::warn!(execution = self.id, %error, "an execution begins anew from the log");
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<(), Stop> {
+        let execution = self.reload().await?;
+        match execution.status.as_str() {
+            status if is_end(status) || matches!(status, "queued" | "scheduled") => {
+                return Err(Stop::Over);
+            }
+            "pending" | "started" => {}
+            status => return Err(Stop::Cancelled(status.to_owned())),
+        }
+        let is_new = execution.status == "pending";
+        let (execution, token) = self.begin(is_new).await?;
+        match self.workflow(&execution).await? {
+            Some(builtin) => self.phases(&execution, (builtin, token)).await?,
+            None => {
+                let work = system::run(&self.ctx, &execution);
+                tokio::select! {
+                    done = work => done?,
+                    () = self.stop.cancelled() => return Err(Stop::Draining),
+                }
+            }
+        }
+        Ok(self.terminated().await?)
+    }
+
+    async fn reload(&self) -> Result<Execution, Stop> {
+        let view = self.ctx.store.read(At::Now).await?;
+        let execution = executions::find(&view, &self.tenant, &self.id).await?;
+        drop(view.finish().await.map_err(Error::from)?);
+        execution.ok_or(Stop::Over)
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::system(&self.tenant).for_execution(&self.id, &self.tenant)
+    }
+
+    /// The execution is started, and there is a token for its operations: the one it has, if it was started before.
+    async fn begin(&self, is_new: bool) -> Result<(Execution, String), Stop> {
+        let outcome = self
+            .ctx
+            .store
+            .command(&self.caller().meta(), None, async |view| {
+                let view = &*view;
+                let found = executions::find(view, &self.tenant, &self.id).await?;
+                let Some(mut execution) = found else {
+                    return Ok((Decision::nothing(), None));
+                };
+                let wanted = if is_new { "pending" } else { "started" };
+                if execution.status != wanted {
+                    return Ok((Decision::nothing(), None));
+                }
+                let mut decision = match is_new {
+                    true => started(view, &mut execution).await?,
+                    false => Decision::nothing(),
+                };
+                let known = executions::clear_token(&self.ctx, &execution).filter(|_| !is_new);
+                let token = known.unwrap_or_else(|| {
+                    let (token, event) = executions::issue_token(&self.ctx, &self.tenant, &self.id);
+                    decision.events.push(event);
+                    token
+                });
+                Ok((decision, Some((execution, token))))
+            })
+            .await?
+            .1;
+        // changed meanwhile: look again
+        outcome.ok_or_else(|| {
+            Stop::Failed(Error::Unavailable(
+                "the execution was changed meanwhile".to_owned(),
+            ))
+        })
+    }
+
+    /// The built-in workflow behind an execution; nothing for those the system runs itself.
+    async fn workflow(&self, execution: &Execution) -> Result<Option<Builtin>, Stop> {
+        let declared = match self.deployment(execution).await? {
+            Some(deployment) => deployment.workflows,
+            None => None,
+        };
+        let declared: Map<String, Value> = match &declared {
+            Some(json) => serde_json::from_str(json.get()).map_err(Error::internal)?,
+            None => Map::new(),
+        };
+        let Some(spec) = declared.get(&execution.workflow_id) else {
+            return Ok(None);
+        };
+        let operation = spec
+            .get("operation")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        match Builtin::from_operation(operation) {
+            Some(builtin) => Ok(Some(builtin)),
+            None => Err(Stop::Failed(system::unknown(&execution.workflow_id))),
+        }
+    }
+
+    async fn deployment(&self, execution: &Execution) -> Result<Option<Deployment>, Error> {
+        let Some(id) = &execution.deployment_id else {
+            return Ok(None);
+        };
+        let view = self.ctx.store.read(At::Now).await?;
+        let deployment = view.get(&scoped(&self.tenant, id)).await?;
+        drop(view.finish().await?);
+        Ok(deployment)
+    }
+
+    /// The graphs of a workflow, one after the other.
+    async fn phases(
+        &mut self,
+        execution: &Execution,
+        (builtin, token): (Builtin, String),
+    ) -> Result<(), Stop> {
+        let parameters = executions::parameters_of(execution)?;
+        for (index, name) in builtin.phases(&parameters).into_iter().enumerate() {
+            // what earlier graphs changed counts
+            let (facts, topology) = self.prepare(execution, parameters.clone()).await?;
+            let outbox = Outbox::new(&self.ctx, &facts, token.clone());
+            let phase = drive::Phase {
+                builtin,
+                place: (index, name),
+                facts,
+                topology,
+            };
+            self.drive(execution, phase, outbox).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        execution: &Execution,
+        parameters: Map<String, Value>,
+    ) -> Result<(Facts, Topology), Error> {
+        let view = self.ctx.store.read(At::Now).await?;
+        let deployment: Option<Deployment> = match &execution.deployment_id {
+            Some(id) => view.get(&scoped(&self.tenant, id)).await?,
+            None => None,
+        };
+        let topology = read_topology(&view, execution).await?;
+        let retries = settings::retries(&view).await?;
+        drop(view.finish().await?);
+        let tags = deployment.as_ref().and_then(|d| d.resource_tags.as_ref());
+        let tags = match tags {
+            Some(json) => serde_json::from_str(json.get()).map_err(Error::internal)?,
+            None => Value::Object(Map::new()),
+        };
+        let settings = &self.ctx.settings;
+        let facts = Facts {
+            execution_id: execution.id.clone(),
+            workflow_id: execution.workflow_id.clone(),
+            tenant: self.tenant.clone(),
+            created_by: execution.created_by.clone(),
+            parameters,
+            blueprint_id: execution.blueprint_id.clone(),
+            deployment_id: execution.deployment_id.clone(),
+            deployment_display_name: execution.deployment_display_name.clone(),
+            deployment_creator: deployment.map(|deployment| deployment.created_by),
+            deployment_resource_tags: tags,
+            rest_host: vec![settings.advertised_host.clone()],
+            rest_port: settings.internal_listen.port(),
+            retries,
+        };
+        Ok((facts, topology))
+    }
+}
+
+async fn read_topology(view: &Reader, execution: &Execution) -> Result<Topology, Error> {
+    let Some(id) = &execution.deployment_id else {
+        return Ok(Topology::default());
+    };
+    let within = |of: View| settings::of_deployment(of, &execution.tenant_name, id);
+    let nodes = view.select_as(&within(View::Nodes)).await?;
+    let instances = view.select_as(&within(View::NodeInstances)).await?;
+    Topology::new(nodes, instances)
+}
+
+async fn started(view: &Reader, execution: &mut Execution) -> Result<Decision, Error> {
+    let mut decision = executions::status_decision(view, execution, ("started", None)).await?;
+    let verb = if execution.resume {
+        "Resuming"
+    } else {
+        "Starting"
+    };
+    let text = format!("{verb} '{}' workflow execution", execution.workflow_id);
+    decision
+        .telemetry
+        .push(end::told(execution, "workflow_started", text));
+    Ok(decision)
+}
+
+/// A line in the log of an execution.
+fn line(
+    execution: &Execution,
+    level: &str,
+    text: String,
+) -> stratalog_schema::events::TelemetryRecord {
+    telemetry::log(execution, level, text)
+}

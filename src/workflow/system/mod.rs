@@ -1,0 +1,31 @@
+//! Workflows the manager runs itself: they have no graph, and begin anew after a restart.
+mod environment;
+
+use stratalog_projections::views::executions::Execution;
+
+use crate::{
+    auth::Caller,
+    context::Context,
+    error::{Error, ErrorCode},
+};
+
+/// Runs a workflow that no deployment declares.
+///
+/// # Errors
+/// What the execution fails with; trouble that may pass is tried again.
+pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Error> {
+    let tenant = &execution.tenant_name;
+    let caller = Caller::system(tenant).for_execution(&execution.id, tenant);
+    match execution.workflow_id.as_str() {
+        "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
+        other => Err(unknown(other)),
+    }
+}
+
+/// The error of a workflow that cannot be run here.
+pub(super) fn unknown(workflow_id: &str) -> Error {
+    Error::refused(
+        ErrorCode::NonexistentWorkflow,
+        format!("The workflow {workflow_id} is not available in this version of the manager"),
+    )
+}
