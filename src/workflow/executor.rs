@@ -31,7 +31,7 @@ use crate::{
     commands::{executions, operations},
     context::Context,
     error::Error,
-    tasks,
+    tasks::{self, Tasks},
 };
 
 /// Answers taken from the broker and not yet in the log.
@@ -52,20 +52,21 @@ struct Executor {
     routes: Routes,
     /// Runners by the key of their execution. Held only for look-ups.
     runners: Arc<Mutex<Table>>,
+    tasks: Tasks,
     stop: CancellationToken,
 }
 
-/// Runs workflows until `stop`. Whatever is left then goes on with the next start.
-pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
+/// Runs workflows until `tasks` are drained. Whatever is left then goes on with the next start.
+pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
     let executor = Executor {
         ctx,
         routes: Routes::default(),
         runners: Arc::default(),
-        stop,
+        stop: tasks.stop_token(),
+        tasks,
     };
     let answers = executor.clone();
     executor
-        .ctx
         .tasks
         .spawn("answers", async move { answers.take_answers().await });
     while !executor.stop.is_cancelled() {
@@ -140,7 +141,7 @@ impl Executor {
 
     fn dequeue(&self) {
         let ctx = self.ctx.clone();
-        self.ctx.tasks.spawn("dequeue", async move {
+        self.tasks.spawn("dequeue", async move {
             if let Err(error) = executions::dequeue(&ctx).await {
                 tracing::warn!(%error, "queued executions are looked at later");
             }
@@ -167,7 +168,7 @@ impl Executor {
         let of = (tenant.to_owned(), id.to_owned());
         let runner = Runner::new(shared, of.clone(), (sender, signals));
         let executor = self.clone();
-        self.ctx.tasks.spawn("execution", async move {
+        self.tasks.spawn("execution", async move {
             Box::pin(runner.run()).await;
             executor.ended(&key, of).await;
         });

@@ -6,7 +6,7 @@ use stratalog_projections::views::{
 };
 use stratalog_schema::{
     Category, Event, StreamId,
-    events::{DeploymentChanged, DeploymentDeleted, ExecutionStatusChanged},
+    events::{DeploymentChanged, ExecutionStatusChanged},
     time::wire,
 };
 
@@ -14,6 +14,7 @@ use super::{available, load, parameters_of, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
+    commands::deployments,
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -123,11 +124,7 @@ pub async fn status_decision(
     };
     let changes = deployment_stream(&tenant, &deployment_id);
     if takes_deployment_away(execution)? {
-        let event = DeploymentDeleted {
-            id: deployment_id,
-            tenant,
-        };
-        decision.event(changes, Event::DeploymentDeleted(event));
+        deployments::deleted(&mut decision, &tenant, &deployment_id);
     } else if execution.workflow_id != DELETE_ENVIRONMENT {
         let event = effect(view, &deployment, execution, now_ms).await?;
         decision.event(changes, Event::DeploymentChanged(event));

@@ -1,9 +1,32 @@
-//! `delete_deployment_environment`.
-use stratalog_projections::views::executions::Execution;
+//! `create_deployment_environment` and `delete_deployment_environment`.
+use stratalog_projections::{At, View, views::executions::Execution};
 
 use crate::{
-    auth::Caller, commands::executions::telemetry, context::Context, error::Error, store::Decision,
+    auth::Caller,
+    commands::{deployments, executions::telemetry},
+    context::Context,
+    error::Error,
+    store::Decision,
+    workflow::settings,
 };
+
+/// Nodes, instances and attributes of a deployment, from its blueprint's plan. They are made in one append: if there are
+/// any, a former runner made them all.
+pub(super) async fn create(
+    ctx: &Context,
+    caller: &Caller,
+    execution: &Execution,
+) -> Result<(), Error> {
+    let id = execution.deployment_id.as_deref().unwrap_or_default();
+    let query = settings::of_deployment(View::Nodes, &execution.tenant_name, id);
+    let view = ctx.store.read(At::Now).await?;
+    let made = view.count(&query).await?;
+    drop(view.finish().await?);
+    if made > 0 {
+        return Ok(());
+    }
+    deployments::create_environment(ctx, caller, execution).await
+}
 
 /// Says what happens: the deployment goes together with the end of this execution.
 pub(super) async fn delete(
@@ -12,11 +35,8 @@ pub(super) async fn delete(
     execution: &Execution,
 ) -> Result<(), Error> {
     let id = execution.deployment_id.as_deref().unwrap_or_default();
-    let line = telemetry::log(
-        execution,
-        "info",
-        format!("Deleting the environment of {id}"),
-    );
+    let text = format!("Deleting the environment of deployment {id}");
+    let line = telemetry::log(execution, "info", text);
     ctx.store
         .command(&caller.meta(), None, async |_| {
             let mut decision = Decision::nothing();

@@ -5,6 +5,7 @@ use stratalog_projections::views::executions::Execution;
 
 use crate::{
     auth::Caller,
+    commands::blueprints,
     context::Context,
     error::{Error, ErrorCode},
 };
@@ -17,6 +18,8 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
     let tenant = &execution.tenant_name;
     let caller = Caller::system(tenant).for_execution(&execution.id, tenant);
     match execution.workflow_id.as_str() {
+        "upload_blueprint" => blueprints::process_upload(ctx, &caller, execution).await,
+        "create_deployment_environment" => environment::create(ctx, &caller, execution).await,
         "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
         other => Err(unknown(other)),
     }
