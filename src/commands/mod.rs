@@ -13,8 +13,8 @@ pub mod nodes;
 pub mod operations;
 mod own_execution;
 pub mod settings;
-pub mod tenants;
 pub mod tasks_graphs;
+pub mod tenants;
 pub mod users;
 mod visibility;
 

@@ -1,9 +1,13 @@
 //! The roles that run beside REST in one process.
 use super::{MANAGER_NAME, Running};
-use crate::worker;
+use crate::{worker, workflow};
 
 /// Starts them.
 pub(super) fn start(running: &Running) {
+    let (ctx, drivers) = (running.ctx.clone(), running.drivers.clone());
+    running
+        .drivers
+        .spawn("executor", workflow::run(ctx, drivers));
     worker(running);
 }
 
