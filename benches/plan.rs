@@ -1,5 +1,5 @@
-//! Planning: node instances at growing counts, whose times show whether planning is linear, and a blueprint of a
-//! thousand nodes full of functions.
+//! Planning: node instances at growing counts, whose times show whether planning is linear, and a
+//! blueprint of a thousand nodes full of functions.
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;

@@ -1,4 +1,5 @@
-//! Settings of the process: defaults, then a TOML file, then `STRATALOG_*` of the environment, then flags.
+//! Settings of the process: defaults, then a TOML file, then `STRATALOG_*` of the environment, then
+//! flags.
 use std::{
     fmt,
     net::SocketAddr,
@@ -148,7 +149,8 @@ impl Settings {
     }
 }
 
-/// Settings of the environment, in the kinds their defaults have: a password of digits stays a text.
+/// Settings of the environment, in the kinds their defaults have: a password of digits stays a
+/// text.
 fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)>) -> Dict {
     variables
         .filter_map(|(name, text)| {

@@ -1,4 +1,5 @@
-//! Connections: a pool for reads, and dedicated connections for the writer, its flush barrier and lock holders.
+//! Connections: a pool for reads, and dedicated connections for the writer, its flush barrier and
+//! lock holders.
 use std::{str::FromStr, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
@@ -17,7 +18,8 @@ pub struct Database {
 }
 
 impl Database {
-    /// Prepares connecting; nothing is opened yet. `readers` is the most connections reads may hold.
+    /// Prepares connecting; nothing is opened yet. `readers` is the most connections reads may
+    /// hold.
     ///
     /// # Errors
     /// `Internal` when the URL is none.

@@ -1,4 +1,5 @@
-//! Stratalog: an event-sourced manager for Cloudify blueprints. Modules in layer order, lowest first.
+//! Stratalog: an event-sourced manager for Cloudify blueprints. Modules in layer order, lowest
+//! first.
 pub mod clock;
 pub mod config;
 pub mod error;

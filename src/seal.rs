@@ -1,4 +1,5 @@
-//! Sealing: what must not enter the log in clear is encrypted under the manager's key (ChaCha20-Poly1305).
+//! Sealing: what must not enter the log in clear is encrypted under the manager's key
+//! (ChaCha20-Poly1305).
 use std::{
     fs, io,
     io::Write,

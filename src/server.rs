@@ -66,7 +66,8 @@ type Routes = BoxedFilter<(warp::reply::Response,)>;
 /// Starts everything and returns when it is ready.
 ///
 /// # Errors
-/// What cannot be started: the database is down, a port is taken, the data directory cannot be written.
+/// What cannot be started: the database is down, a port is taken, the data directory cannot be
+/// written.
 pub async fn start(settings: Settings) -> Result<Running, Error> {
     // fails only when a provider was chosen already
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -167,7 +168,8 @@ fn connect(settings: &Settings, drivers: &Tasks) -> Option<Broker> {
     Some(Broker::start(options, topology, drivers.stop_token()))
 }
 
-/// RabbitMQ's management interface; user and password may stand in its URL, else they are those of the connection.
+/// RabbitMQ's management interface; user and password may stand in its URL, else they are those of
+/// the connection.
 async fn manage(settings: &Settings) -> Result<Option<Admin>, Error> {
     let Some(address) = &settings.amqp_management_url else {
         return Ok(None);

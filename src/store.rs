@@ -1,5 +1,5 @@
-//! The unit of work: load → decide → append with inline projections → commit. Everything that changes the model goes
-//! through here, and every answer is read here, now or as of a position.
+//! The unit of work: load → decide → append with inline projections → commit. Everything that
+//! changes the model goes through here, and every answer is read here, now or as of a position.
 use std::sync::Arc;
 
 use stratalog_projections::{At, Reader, rebuild, tables};
@@ -48,7 +48,8 @@ impl Decision {
         self
     }
 
-    /// Rests the decision on a stream's version in `view`: if anybody changes it first, the command is decided anew.
+    /// Rests the decision on a stream's version in `view`: if anybody changes it first, the command
+    /// is decided anew.
     ///
     /// # Errors
     /// Database errors.
@@ -108,11 +109,13 @@ impl Store {
         self.log.append(append).await
     }
 
-    /// Decides on the current state and appends the outcome; decides anew when another command came first.
+    /// Decides on the current state and appends the outcome; decides anew when another command came
+    /// first.
     ///
-    /// `decide` may run several times: it must do nothing but read and compute. What it returns beside the decision is
-    /// handed back with the position. It is given the view to share, `async |view| { let view = &*view; … }`: were it
-    /// lent, the compiler could not see that the whole command may move between threads.
+    /// `decide` may run several times: it must do nothing but read and compute. What it returns
+    /// beside the decision is handed back with the position. It is given the view to share, `async
+    /// |view| { let view = &*view; … }`: were it lent, the compiler could not see that the whole
+    /// command may move between threads.
     ///
     /// # Errors
     /// What `decide` refuses; `Conflict` when others kept coming first; database errors.

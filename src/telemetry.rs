@@ -33,7 +33,8 @@ pub fn log(settings: &Settings) -> Result<(), TelemetryError> {
     .map_err(|error| TelemetryError::Started(error.to_string()))
 }
 
-/// Starts collecting metrics. A process has one collection: whoever comes later gets a view on an empty one.
+/// Starts collecting metrics. A process has one collection: whoever comes later gets a view on an
+/// empty one.
 pub fn metrics() -> PrometheusHandle {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();

@@ -1,4 +1,5 @@
-//! Which events concern which views. `needs` and `fold` of a view always stand together in its own file.
+//! Which events concern which views. `needs` and `fold` of a view always stand together in its own
+//! file.
 use stratalog_schema::{Event, Recorded};
 
 use crate::{

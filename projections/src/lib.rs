@@ -1,8 +1,10 @@
-//! Pure consequences of the event log: views whose rows carry the positions between which they were true.
+//! Pure consequences of the event log: views whose rows carry the positions between which they were
+//! true.
 //!
-//! `fold` turns one event into row changes over a working set ([`rows::Rows`]); `inline` runs it inside the append
-//! transaction; `rebuild` runs the same fold over the whole log; `reader` answers queries, now or as of a position.
-//! **Invariant:** nothing here appends events, reads a clock or mints an identity.
+//! `fold` turns one event into row changes over a working set ([`rows::Rows`]); `inline` runs it
+//! inside the append transaction; `rebuild` runs the same fold over the whole log; `reader` answers
+//! queries, now or as of a position. **Invariant:** nothing here appends events, reads a clock or
+//! mints an identity.
 pub mod digest;
 pub mod fold;
 pub mod inline;

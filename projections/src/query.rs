@@ -1,4 +1,5 @@
-//! List queries: conditions as values, compiled to SQL here and nowhere else. Nothing a client says becomes SQL text.
+//! List queries: conditions as values, compiled to SQL here and nowhere else. Nothing a client says
+//! becomes SQL text.
 use crate::{
     Error,
     view::{FOREVER, Field, Kind, View},
@@ -9,7 +10,8 @@ use crate::{
 pub enum Scope {
     /// Everything (the manager itself; views that belong to no tenant).
     Everything,
-    /// Rows of these tenants, and global rows of any; private rows only of `user`, unless in `administered`.
+    /// Rows of these tenants, and global rows of any; private rows only of `user`, unless in
+    /// `administered`.
     Tenants {
         /// Tenants the caller may look into.
         tenants: Vec<String>,
@@ -293,7 +295,8 @@ pub(crate) fn conditions(
     Ok(parts.join(" AND "))
 }
 
-/// The part after `ORDER BY`: what was asked, then creation, then the key, so that pages never overlap.
+/// The part after `ORDER BY`: what was asked, then creation, then the key, so that pages never
+/// overlap.
 pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
     let mut parts = Vec::with_capacity(query.sort.len() + 3);
     for sort in &query.sort {

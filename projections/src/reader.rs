@@ -189,7 +189,8 @@ impl<C: Connection> Reader<C> {
             .collect()
     }
 
-    /// Keys and some fields, as texts, of all rows a query admits: for joins that need no documents.
+    /// Keys and some fields, as texts, of all rows a query admits: for joins that need no
+    /// documents.
     ///
     /// # Errors
     /// `UnknownField`, or database errors.

@@ -1,7 +1,7 @@
 //! Rebuilding views from the log beside the live ones, and proving that both agree.
 //!
-//! The whole log is folded in memory and written in bulk; while others append, the live views stay in use. The swap
-//! happens under the log's advisory lock, after the tail was folded too.
+//! The whole log is folded in memory and written in bulk; while others append, the live views stay
+//! in use. The swap happens under the log's advisory lock, after the tail was folded too.
 use std::collections::BTreeMap;
 
 use stratalog_schema::{Category, Recorded, StreamId, envelope};
@@ -174,8 +174,8 @@ pub async fn compare(client: &impl GenericClient) -> Result<Vec<Compared>, Error
     Ok(compared)
 }
 
-/// Puts the rebuilt views in the place of the live ones. To be called in a transaction under the log's lock, with the
-/// rebuild complete up to the head.
+/// Puts the rebuilt views in the place of the live ones. To be called in a transaction under the
+/// log's lock, with the rebuild complete up to the head.
 ///
 /// # Errors
 /// Database errors.

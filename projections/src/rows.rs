@@ -73,7 +73,8 @@ impl Rows {
         self.position = position;
     }
 
-    /// Puts a stored row (or the knowledge that there is none) into the working set; what is there already stays.
+    /// Puts a stored row (or the knowledge that there is none) into the working set; what is there
+    /// already stays.
     pub fn preload(&mut self, view: View, key: String, row: Option<Row>) {
         if let Entry::Vacant(entry) = self.current.entry((view, key.clone())) {
             let indexed = row.clone();

@@ -100,7 +100,8 @@ impl View {
 pub struct Def {
     /// Table name within the schema of views.
     pub name: &'static str,
-    /// Raised whenever fold, columns or documents change: a start with another number rebuilds the view.
+    /// Raised whenever fold, columns or documents change: a start with another number rebuilds the
+    /// view.
     pub version: i32,
     /// Typed columns beside the document, in the order `Resource::columns` gives their values.
     pub columns: &'static [Column],

@@ -1,4 +1,5 @@
-//! What surrounds an event in the log: who did it, for whom, why; and how a stored row becomes one again.
+//! What surrounds an event in the log: who did it, for whom, why; and how a stored row becomes one
+//! again.
 use chrono::{DateTime, Utc};
 use prost::{
     Message as _,

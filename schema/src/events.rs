@@ -1,4 +1,5 @@
-//! The generated messages and the event enum. An event's stored type number is its field number in `event.proto`.
+//! The generated messages and the event enum. An event's stored type number is its field number in
+//! `event.proto`.
 #![allow(
     missing_debug_implementations,
     unreachable_pub,

@@ -1,5 +1,6 @@
-//! The vocabulary of the event log: stream names, events (`proto/*.proto`), the envelope around each of them,
-//! upcasters for old versions and the migrations of the log's own tables. It knows nobody who uses it.
+//! The vocabulary of the event log: stream names, events (`proto/*.proto`), the envelope around
+//! each of them, upcasters for old versions and the migrations of the log's own tables. It knows
+//! nobody who uses it.
 pub mod envelope;
 pub mod events;
 pub mod migrate;

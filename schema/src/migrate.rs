@@ -5,7 +5,8 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// Key of the advisory lock that keeps two processes from migrating at once (refinery has none of its own).
+/// Key of the advisory lock that keeps two processes from migrating at once (refinery has none of
+/// its own).
 const MIGRATION_LOCK: i64 = 0x5354_5241_0001;
 
 /// Why a migration did not happen.

@@ -1,4 +1,5 @@
-//! Streams: one per thing whose versions must be dense. A stream is named by its category and a key.
+//! Streams: one per thing whose versions must be dense. A stream is named by its category and a
+//! key.
 use std::fmt;
 
 use crate::Error;

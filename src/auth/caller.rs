@@ -1,4 +1,5 @@
-//! Who asks: the user behind a request or an execution, in a tenant, with the roles that count there.
+//! Who asks: the user behind a request or an execution, in a tenant, with the roles that count
+//! there.
 use std::sync::Arc;
 
 use stratalog_projections::{
@@ -186,7 +187,8 @@ impl Caller {
                 .meets(Permission::Administrators.roles())
     }
 
-    /// Checks the permission to read, and gives what may be read: the tenant asked for, or all tenants of the caller.
+    /// Checks the permission to read, and gives what may be read: the tenant asked for, or all
+    /// tenants of the caller.
     ///
     /// # Errors
     /// 403.
@@ -263,7 +265,8 @@ impl Caller {
         Ok(reader.select(&global).await?.pop())
     }
 
-    /// As [`Caller::find`], and must be there. `model` names the resource in the message: `Blueprint`.
+    /// As [`Caller::find`], and must be there. `model` names the resource in the message:
+    /// `Blueprint`.
     ///
     /// # Errors
     /// 404; 403 without a tenant; database errors.

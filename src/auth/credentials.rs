@@ -1,4 +1,5 @@
-//! Passwords that were checked before: a keyed digest of user and password stands for the slow check.
+//! Passwords that were checked before: a keyed digest of user and password stands for the slow
+//! check.
 use std::{sync::Arc, time::Duration};
 
 use rand::RngCore;
@@ -13,8 +14,8 @@ const AGE_MAX: Duration = Duration::from_secs(15 * 60);
 /// Each check takes 19 MiB and a core.
 const CHECKS_AT_ONCE: usize = 4;
 
-/// What was found good lately, under a key of this process. An entry holds the hash it was checked against, so a
-/// changed password voids it.
+/// What was found good lately, under a key of this process. An entry holds the hash it was checked
+/// against, so a changed password voids it.
 #[derive(Debug)]
 pub(super) struct Credentials {
     key: [u8; 32],

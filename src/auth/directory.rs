@@ -1,5 +1,6 @@
-//! Users, tokens, tenants and running executions in memory, as of the newest event: asking who somebody is costs no
-//! query. Fed by the log as its observer, so what was acknowledged holds for the next request.
+//! Users, tokens, tenants and running executions in memory, as of the newest event: asking who
+//! somebody is costs no query. Fed by the log as its observer, so what was acknowledged holds for
+//! the next request.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -184,7 +185,8 @@ impl Directory {
         self.working.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads everything from the views. Gives false when it is older than what is known already: read again.
+    /// Reads everything from the views. Gives false when it is older than what is known already:
+    /// read again.
     ///
     /// # Errors
     /// Database errors, documents of another version.
@@ -209,7 +211,8 @@ impl Directory {
         Ok(true)
     }
 
-    /// Takes in events that follow, and lie up to `last_position`. Those that are in it already are passed over.
+    /// Takes in events that follow, and lie up to `last_position`. Those that are in it already are
+    /// passed over.
     pub fn apply(&self, events: &[Recorded], last_position: i64) {
         let mut working = self.lock();
         let mut snapshot: Option<Snapshot> = None;

@@ -1,7 +1,8 @@
-//! Who asks, and what they may do: users, roles, tokens and tenants in memory, credentials, permissions.
+//! Who asks, and what they may do: users, roles, tokens and tenants in memory, credentials,
+//! permissions.
 //!
-//! **Invariant:** nothing here appends to the log. What a login has to leave behind is handed to the caller as a
-//! [`Note`], and commands write it down.
+//! **Invariant:** nothing here appends to the log. What a login has to leave behind is handed to
+//! the caller as a [`Note`], and commands write it down.
 mod authenticate;
 mod caller;
 mod credentials;

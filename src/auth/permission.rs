@@ -1,7 +1,7 @@
 //! What roles may do: the permission table as data.
 //!
-//! Each permission names the roles that hold it. Permissions the server itself checks are variants of [`Permission`];
-//! those only the console asks about are texts in `console`.
+//! Each permission names the roles that hold it. Permissions the server itself checks are variants
+//! of [`Permission`]; those only the console asks about are texts in `console`.
 use super::role::RoleSet;
 
 mod console;

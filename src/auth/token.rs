@@ -1,4 +1,5 @@
-//! Tokens: `ctok-<id>-<secret>` of users, and those of executions. Only sha256 digests of them are kept.
+//! Tokens: `ctok-<id>-<secret>` of users, and those of executions. Only sha256 digests of them are
+//! kept.
 use rand::{Rng, distr::Alphanumeric};
 use sha2::{Digest, Sha256};
 

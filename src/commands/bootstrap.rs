@@ -1,4 +1,5 @@
-//! The first entry of an empty log: the first user and tenant, the configuration, the provider context.
+//! The first entry of an empty log: the first user and tenant, the configuration, the provider
+//! context.
 use std::sync::Arc;
 
 use rand::rng;

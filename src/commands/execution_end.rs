@@ -20,7 +20,8 @@ pub struct Ended {
     pub position: i64,
 }
 
-/// Waits for the end of an execution that was started after a position; nothing when it takes too long.
+/// Waits for the end of an execution that was started after a position; nothing when it takes too
+/// long.
 ///
 /// # Errors
 /// Database errors.

@@ -1,4 +1,5 @@
-//! Log lines that the manager writes into an execution, in the same append as the change they speak of.
+//! Log lines that the manager writes into an execution, in the same append as the change they speak
+//! of.
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::events::TelemetryRecord;
 use uuid::Uuid;

@@ -4,7 +4,8 @@ use crate::error::Error;
 /// Longest identifier.
 const CHARS_MAX: usize = 256;
 
-/// Checks an identifier: letters, digits, `-`, `.`, `_` (and `~`, which clients do not escape), a letter first.
+/// Checks an identifier: letters, digits, `-`, `.`, `_` (and `~`, which clients do not escape), a
+/// letter first.
 ///
 /// # Errors
 /// 400, naming the argument.

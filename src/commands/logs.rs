@@ -1,4 +1,5 @@
-//! Execution logs and events: recorded for an execution, told by the server itself, or sent by workers and agents.
+//! Execution logs and events: recorded for an execution, told by the server itself, or sent by
+//! workers and agents.
 use serde_json::Value;
 use stratalog_projections::views::{executions::Execution, node_instances::NodeInstance, scoped};
 use stratalog_schema::events::TelemetryRecord;

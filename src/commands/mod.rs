@@ -1,4 +1,5 @@
-//! What can be done to the manager, by REST and by the executor alike: commands decide and append. No HTTP here.
+//! What can be done to the manager, by REST and by the executor alike: commands decide and append.
+//! No HTTP here.
 pub mod blueprints;
 pub mod bootstrap;
 pub mod deployments;

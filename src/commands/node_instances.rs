@@ -87,7 +87,8 @@ pub async fn update(
     })
 }
 
-/// The instance with the version of its stream, in one round trip where it belongs to the caller's tenant.
+/// The instance with the version of its stream, in one round trip where it belongs to the caller's
+/// tenant.
 async fn load(
     view: &Reader,
     caller: &Caller,

@@ -105,7 +105,8 @@ pub async fn find(view: &View, name: &str) -> Result<Setting, Error> {
 /// Changes a setting.
 ///
 /// # Errors
-/// 404, 409 when it is not to be changed or the value does not fit, 401 for what only administrators may change.
+/// 404, 409 when it is not to be changed or the value does not fit, 401 for what only
+/// administrators may change.
 pub async fn set(
     ctx: &Context,
     caller: &Caller,

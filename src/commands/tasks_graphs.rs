@@ -41,7 +41,8 @@ pub struct NewTasksGraph {
 /// Stores a graph: `POST /tasks_graphs/tasks_graphs`. Gives its id and the position.
 ///
 /// # Errors
-/// 403; 404 for the execution; 409 when it has such a graph, or one of the operations is there already.
+/// 403; 404 for the execution; 409 when it has such a graph, or one of the operations is there
+/// already.
 pub async fn create(
     ctx: &Context,
     caller: &Caller,

@@ -97,7 +97,8 @@ pub async fn create(
     Ok(())
 }
 
-/// Makes a tenant's virtual host and user on RabbitMQ; while that is down, the next start of the manager does it.
+/// Makes a tenant's virtual host and user on RabbitMQ; while that is down, the next start of the
+/// manager does it.
 async fn prepare_broker(ctx: &Context, tenant: &str, password: &str) -> bool {
     let Some(admin) = &ctx.broker_admin else {
         return true;

@@ -1,8 +1,9 @@
 //! Consumer of `cloudify-logs-events`: what older agents and plugins publish becomes telemetry.
 //!
-//! Messages gather into batches; a batch is acknowledged once it is durable. A message's event id is derived from its
-//! content and its place among equal ones of a batch, so a delivery that comes again changes nothing. What cannot be
-//! read is counted and dropped: it would never become readable.
+//! Messages gather into batches; a batch is acknowledged once it is durable. A message's event id
+//! is derived from its content and its place among equal ones of a batch, so a delivery that comes
+//! again changes nothing. What cannot be read is counted and dropped: it would never become
+//! readable.
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};

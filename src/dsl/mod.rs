@@ -1,10 +1,10 @@
-//! The blueprint language: text in, plan or located diagnostics out. Pure: no database, clock, broker or network;
-//! imports come through a resolver.
+//! The blueprint language: text in, plan or located diagnostics out. Pure: no database, clock,
+//! broker or network; imports come through a resolver.
 //!
-//! In order: `yaml` reads text into a located tree, `imports` makes one document of a file and all it imports,
-//! `parser` turns the document into a plan, `constraints` and `functions` check what stands in it. `planner` makes a
-//! deployment of a plan. Diagnostics about a finished plan carry plan paths, to which the parser adds where that was
-//! written.
+//! In order: `yaml` reads text into a located tree, `imports` makes one document of a file and all
+//! it imports, `parser` turns the document into a plan, `constraints` and `functions` check what
+//! stands in it. `planner` makes a deployment of a plan. Diagnostics about a finished plan carry
+//! plan paths, to which the parser adds where that was written.
 pub mod constraints;
 pub mod diagnostics;
 pub mod functions;

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 /// A plan exactly as it is serialised: one object with the sections of the blueprint.
 ///
-/// It stays JSON instead of becoming structs because it is passed on unread by nearly everyone (stored, served,
-/// handed to workers), and its shape is a contract with clients. The parser builds it, the planner rewrites it.
+/// It stays JSON instead of becoming structs because it is passed on unread by nearly everyone
+/// (stored, served, handed to workers), and its shape is a contract with clients. The parser builds
+/// it, the planner rewrites it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Plan(Map<String, Value>);

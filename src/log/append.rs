@@ -54,7 +54,8 @@ pub struct Append {
     pub expected: Vec<(StreamId, Expected)>,
     /// Telemetry, after the model events. A record whose event id was seen lately is dropped.
     pub telemetry: Vec<TelemetryRecord>,
-    /// Identity of the command: a second append with it changes nothing and gets the first one's answer.
+    /// Identity of the command: a second append with it changes nothing and gets the first one's
+    /// answer.
     pub command_id: Option<Uuid>,
 }
 
@@ -79,7 +80,8 @@ pub(super) struct Request {
 /// What observers see of a committed batch, in order, before anybody is answered.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Position of the batch's first event; what lies between two batches was appended by other processes.
+    /// Position of the batch's first event; what lies between two batches was appended by other
+    /// processes.
     pub first_position: i64,
     /// Position of the batch's last event.
     pub last_position: i64,
@@ -116,8 +118,8 @@ impl Log {
     /// Appends, and returns once it is durable.
     ///
     /// # Errors
-    /// `Conflict` when an expectation does not hold, `Unavailable` when the database is down, `Internal` when an
-    /// event contradicts the views. Nothing was appended then.
+    /// `Conflict` when an expectation does not hold, `Unavailable` when the database is down,
+    /// `Internal` when an event contradicts the views. Nothing was appended then.
     pub async fn append(&self, append: Append) -> Result<Appended, Error> {
         let (reply, answer) = oneshot::channel();
         let gone = || Error::Unavailable("the log is stopping".to_owned());

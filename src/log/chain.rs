@@ -1,6 +1,7 @@
 //! Tamper evidence: a Merkle root per batch, chained from batch to batch.
 //!
-//! Leaves cover what is stored, byte for byte, so that nothing has to be encoded again to verify it.
+//! Leaves cover what is stored, byte for byte, so that nothing has to be encoded again to verify
+//! it.
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -1,5 +1,6 @@
-//! The flush barrier: batches commit without waiting for the disk; here one write with `synchronous_commit=on` makes
-//! everything committed so far durable, and only then is anybody answered.
+//! The flush barrier: batches commit without waiting for the disk; here one write with
+//! `synchronous_commit=on` makes everything committed so far durable, and only then is anybody
+//! answered.
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_postgres::Client;
 
@@ -66,7 +67,8 @@ async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, durable: wa
     }
 }
 
-/// Flushes the gathered batches; a connection that died may mean a server that lost them, so then each is looked up.
+/// Flushes the gathered batches; a connection that died may mean a server that lost them, so then
+/// each is looked up.
 async fn flush_all(
     database: &Database,
     client: &mut Option<Client>,

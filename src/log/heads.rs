@@ -1,5 +1,6 @@
-//! What the writer knows of streams: their numbers and latest versions. Exact as long as the process saw the whole log,
-//! which the head check of every append guarantees; forgotten whenever that check fails.
+//! What the writer knows of streams: their numbers and latest versions. Exact as long as the
+//! process saw the whole log, which the head check of every append guarantees; forgotten whenever
+//! that check fails.
 use std::collections::HashMap;
 
 use stratalog_schema::StreamId;

@@ -1,9 +1,9 @@
 //! The event log: the only writer of its tables, and everything that reads it in order.
 //!
-//! Appends of the whole process go through one writer task, which commits what has gathered as one batch
-//! (`append`, `writer`); a second connection makes batches durable before anybody hears of them (`flush`).
-//! **Invariant:** positions are dense, in commit order, and visible in that order, so that `position > last` never
-//! skips an event.
+//! Appends of the whole process go through one writer task, which commits what has gathered as one
+//! batch (`append`, `writer`); a second connection makes batches durable before anybody hears of
+//! them (`flush`). **Invariant:** positions are dense, in commit order, and visible in that order,
+//! so that `position > last` never skips an event.
 pub mod append;
 pub mod audit;
 pub mod chain;

@@ -1,4 +1,5 @@
-//! The writer's connection with all it knows about the log's head. A session is dropped on any doubt.
+//! The writer's connection with all it knows about the log's head. A session is dropped on any
+//! doubt.
 use std::collections::HashMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -176,7 +177,8 @@ impl Session {
         }
     }
 
-    /// Time of the next batch: the clock, but never before the last batch; whole microseconds, as stored.
+    /// Time of the next batch: the clock, but never before the last batch; whole microseconds, as
+    /// stored.
     pub(super) fn recorded_at(&self) -> DateTime<Utc> {
         let now = clock::now();
         let now = now
@@ -225,7 +227,8 @@ impl Session {
         Ok(seen)
     }
 
-    /// Commits a batch in one round trip. After an error the session must go through [`Session::after_failure`].
+    /// Commits a batch in one round trip. After an error the session must go through
+    /// [`Session::after_failure`].
     pub(super) async fn commit(
         &mut self,
         commit: Commit,
@@ -416,8 +419,8 @@ impl Session {
         Ok(found.is_some())
     }
 
-    /// Cleans up after a failed commit. When another process moved the head, the new one is learned and the error
-    /// becomes a `Conflict` on the log itself.
+    /// Cleans up after a failed commit. When another process moved the head, the new one is learned
+    /// and the error becomes a `Conflict` on the log itself.
     pub(super) async fn after_failure(&mut self, error: Error) -> Error {
         if let Err(failed) = self.client.batch_execute("ROLLBACK").await {
             return if failed.is_closed() {
@@ -443,7 +446,8 @@ impl Session {
 }
 
 impl Session {
-    /// Takes the log's lock beyond the next transaction, so that the head learned now is still true then.
+    /// Takes the log's lock beyond the next transaction, so that the head learned now is still true
+    /// then.
     async fn lock_and_reload(&mut self) -> Result<(), Error> {
         if !self.holds_lock {
             self.client

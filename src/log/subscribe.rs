@@ -1,5 +1,5 @@
-//! Subscriptions: every model event once, in order, from a position on; woken by commits, at-least-once over restarts
-//! when the subscriber keeps its checkpoint.
+//! Subscriptions: every model event once, in order, from a position on; woken by commits,
+//! at-least-once over restarts when the subscriber keeps its checkpoint.
 use std::{collections::VecDeque, time::Duration};
 
 use stratalog_schema::Recorded;
@@ -50,7 +50,8 @@ impl Subscription {
             self.durable.mark_unchanged();
             self.fill().await?;
             if self.ready.is_empty() {
-                // a closed channel means the process stops; polling goes on until the owner does, too
+                // a closed channel means the process stops; polling goes on until the owner does,
+                // too
                 if let Ok(Err(_)) = tokio::time::timeout(POLL, self.durable.changed()).await {
                     tokio::time::sleep(POLL).await;
                 }

@@ -1,7 +1,9 @@
-//! Reading the telemetry lane: filtered, sorted pages of execution logs and events with an exact total.
+//! Reading the telemetry lane: filtered, sorted pages of execution logs and events with an exact
+//! total.
 //!
-//! References tell which segments may matter and how much they hold, so the usual questions (newest first, of an
-//! execution, of a deployment) unpack only the segments the page needs; only filters on single records unpack them all.
+//! References tell which segments may matter and how much they hold, so the usual questions (newest
+//! first, of an execution, of a deployment) unpack only the segments the page needs; only filters
+//! on single records unpack them all.
 use chrono::{DateTime, Utc};
 use stratalog_schema::events::TelemetryRecord;
 use tokio_postgres::Client;
@@ -246,7 +248,8 @@ impl Question {
 /// How the first sort key bounds what later segments can hold: which time, and whether descending.
 type Bound = (Key, bool);
 
-/// Orders segments so that those that can come first come first; tells how to know that the rest cannot.
+/// Orders segments so that those that can come first come first; tells how to know that the rest
+/// cannot.
 fn rank(candidates: &mut [Candidate], first: Option<&(Key, bool)>) -> Option<Bound> {
     let &(key, descending) = first?;
     let at = edge(key, descending)?;

@@ -1,4 +1,5 @@
-//! The writer: drains what has gathered, checks each request alone, and commits the good ones as one batch.
+//! The writer: drains what has gathered, checks each request alone, and commits the good ones as
+//! one batch.
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use stratalog_projections::{
@@ -163,7 +164,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the batch whose commit went unanswered is in the log. Leaves no session when that cannot be told.
+    /// Whether the batch whose commit went unanswered is in the log. Leaves no session when that
+    /// cannot be told.
     async fn landed_after_all(&mut self) -> bool {
         let Some((first_position, chain)) = self.session.as_ref().and_then(Session::in_doubt)
         else {
@@ -235,7 +237,8 @@ fn take_batch(gathered: &mut Vec<Request>) -> Vec<Request> {
     gathered.drain(..n.max(1)).collect()
 }
 
-/// Checks each request against stream heads, commands seen and telemetry seen; gives the good ones positions.
+/// Checks each request against stream heads, commands seen and telemetry seen; gives the good ones
+/// positions.
 async fn admit(
     session: &mut Session,
     requests: Vec<Request>,
@@ -254,7 +257,8 @@ async fn admit(
     let mut versions = session.versions();
     let mut in_batch: HashSet<Uuid> = HashSet::new();
     let mut commands_in_batch: HashSet<Uuid> = HashSet::new();
-    // model events come first within a batch, so telemetry positions are known once all are admitted
+    // model events come first within a batch, so telemetry positions are known once all are
+    // admitted
     for request in requests {
         if let Some(earlier) = request.append.command_id.and_then(|id| repeated.get(&id)) {
             request.reply.send(Ok(earlier.clone())).ok();

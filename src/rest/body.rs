@@ -138,7 +138,8 @@ fn expected_type(words: &str) -> Option<&'static str> {
     }
 }
 
-/// For `#[serde(default, deserialize_with = "body::flag")]`: true and false, or the words for them; null is false.
+/// For `#[serde(default, deserialize_with = "body::flag")]`: true and false, or the words for them;
+/// null is false.
 ///
 /// # Errors
 /// Any other value.

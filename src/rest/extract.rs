@@ -1,5 +1,5 @@
-//! From a request to what a handler needs: who asks, in which tenant, with what body. Authentication comes before the
-//! body is read.
+//! From a request to what a handler needs: who asks, in which tenant, with what body.
+//! Authentication comes before the body is read.
 use std::{convert::Infallible, pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes};

@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorCode};
 pub struct Include(HashSet<String>);
 
 impl Include {
-    /// Takes it from a query; `None` when all fields are wanted. `is_known` says which fields there are.
+    /// Takes it from a query; `None` when all fields are wanted. `is_known` says which fields there
+    /// are.
     ///
     /// # Errors
     /// 400 for a field that does not exist.

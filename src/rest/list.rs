@@ -1,4 +1,5 @@
-//! Lists: paging, order, filters and search from the query, and the envelope around stored documents.
+//! Lists: paging, order, filters and search from the query, and the envelope around stored
+//! documents.
 use std::fmt::Write;
 
 use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View};

@@ -1,14 +1,16 @@
 //! The REST API on warp.
 //!
-//! One file per resource in `resources/`; each exposes `routes(&Arc<Context>) -> Route` and stands in the list of
-//! `resources::groups`. Rules of the house:
+//! One file per resource in `resources/`; each exposes `routes(&Arc<Context>) -> Route` and stands
+//! in the list of `resources::groups`. Rules of the house:
 //!
-//! * a rejection means "not my route" and nothing else: path, then method, then the rest as a `Result` inside `.then`;
-//! * `read`, `write`, `write_optional` and `upload` (in `extract`) authenticate before a body is read, and give the
-//!   handler a [`Request`] or the reason to refuse;
-//! * a handler checks its permission, calls a command, and answers with an [`Answer`]; `reply::{ok, created,
-//!   no_content}` turn the result into a response;
-//! * reads go through [`Request::view`], which looks at the moment the client asked for (`_as_of`, `X-As-Of`).
+//! * a rejection means "not my route" and nothing else: path, then method, then the rest as a
+//!   `Result` inside `.then`;
+//! * `read`, `write`, `write_optional` and `upload` (in `extract`) authenticate before a body is
+//!   read, and give the handler a [`Request`] or the reason to refuse;
+//! * a handler checks its permission, calls a command, and answers with an [`Answer`]; `reply::{ok,
+//!   created, no_content}` turn the result into a response;
+//! * reads go through [`Request::view`], which looks at the moment the client asked for (`_as_of`,
+//!   `X-As-Of`).
 //!
 //! A resource looks like this:
 //!

@@ -30,7 +30,8 @@ fn worker(running: &Running) {
     });
 }
 
-/// An address that can be connected to: who listens on all addresses is reached on this machine's own.
+/// An address that can be connected to: who listens on all addresses is reached on this machine's
+/// own.
 fn reachable(mut addr: std::net::SocketAddr) -> std::net::SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr.ip() {

@@ -1,5 +1,5 @@
-//! Decisions of a graph as events: states of operations, later attempts, node instances and what is told about them, all in
-//! one append.
+//! Decisions of a graph as events: states of operations, later attempts, node instances and what is
+//! told about them, all in one append.
 use serde_json::Value;
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::{

@@ -1,4 +1,5 @@
-//! The executor: follows the log, gives every execution a runner, and brings answers to the runners that wait for them.
+//! The executor: follows the log, gives every execution a runner, and brings answers to the runners
+//! that wait for them.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -262,8 +263,8 @@ impl Executor {
         });
     }
 
-    /// An answer nobody waits for: if its execution has ended, it is noted, so that resuming does not repeat what was
-    /// done. Gives whether it is dealt with.
+    /// An answer nobody waits for: if its execution has ended, it is noted, so that resuming does
+    /// not repeat what was done. Gives whether it is dealt with.
     async fn stray(&self, id: &str, response: &Response) -> Result<bool, Error> {
         let query = ListQuery::all(View::Operations, Scope::Everything)
             .with(Condition::AnyOf("id".to_owned(), vec![id.to_owned()]));

@@ -1,5 +1,6 @@
-//! Operations on their way to the broker. What is in here is in the log already; it is sent until the broker has it, and
-//! again when nobody answers after a restart: receivers recognise what they were sent before.
+//! Operations on their way to the broker. What is in here is in the log already; it is sent until
+//! the broker has it, and again when nobody answers after a restart: receivers recognise what they
+//! were sent before.
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};

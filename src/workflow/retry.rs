@@ -13,8 +13,8 @@ pub(crate) enum Verdict {
     Fail,
 }
 
-/// An operation that asks to be run again is; a handler comes next, and wins even over an error that says trying again is
-/// useless; everything else is retried as long as attempts are left.
+/// An operation that asks to be run again is; a handler comes next, and wins even over an error
+/// that says trying again is useless; everything else is retried as long as attempts are left.
 pub(crate) fn verdict(task: &Task, error: &TaskError) -> Verdict {
     let (after_s, asked) = match error.retry() {
         Retry::Asked { after_s } => (after_s, true),

@@ -1,5 +1,6 @@
-//! One execution from its start to its end, or from wherever its last runner left it. Whatever is decided is in the log
-//! before anything is done about it; after any trouble the runner begins anew from there.
+//! One execution from its start to its end, or from wherever its last runner left it. Whatever is
+//! decided is in the log before anything is done about it; after any trouble the runner begins anew
+//! from there.
 mod drive;
 mod end;
 
@@ -152,7 +153,8 @@ impl Runner {
         Caller::system(&self.tenant).for_execution(&self.id, &self.tenant)
     }
 
-    /// The execution is started, and there is a token for its operations: the one it has, if it was started before.
+    /// The execution is started, and there is a token for its operations: the one it has, if it was
+    /// started before.
     async fn begin(&self, is_new: bool) -> Result<(Execution, String), Stop> {
         let outcome = self
             .ctx

@@ -153,8 +153,8 @@ impl Topology {
     }
 }
 
-/// Each stored relationship of an instance belongs to the node's relationship of the same type and target; the nth of
-/// several equal ones to the nth, as far as targets repeat.
+/// Each stored relationship of an instance belongs to the node's relationship of the same type and
+/// target; the nth of several equal ones to the nth, as far as targets repeat.
 fn relationships(node: &Node, stored: &[Value]) -> Vec<Relationship> {
     let mut seen: HashMap<(&str, &str, &str), usize> = HashMap::new();
     let text = |value: &'_ Value, key: &str| -> String {

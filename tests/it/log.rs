@@ -160,8 +160,9 @@ async fn an_event_that_contradicts_the_views_is_refused_alone() {
     tasks.drain().await;
 }
 
-/// Two processes and many tasks append while a subscription and a naive `position > last` reader follow: neither may
-/// miss anything, in spite of rejected appends and a writing transaction that stays open beside them.
+/// Two processes and many tasks append while a subscription and a naive `position > last` reader
+/// follow: neither may miss anything, in spite of rejected appends and a writing transaction that
+/// stays open beside them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_follow_never_skip_a_position() {
     const WRITERS: i64 = 16;

@@ -1,5 +1,5 @@
-//! Deployments. What changes with their instances and executions (counts of operations, of drifted and of unavailable
-//! instances) is not in the stored document: readers append it.
+//! Deployments. What changes with their instances and executions (counts of operations, of drifted
+//! and of unavailable instances) is not in the stored document: readers append it.
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Nodes of deployments. Counts of instances and of drifted and unavailable ones are not in the stored document:
-//! readers append them.
+//! Nodes of deployments. Counts of instances and of drifted and unavailable ones are not in the
+//! stored document: readers append them.
 use stratalog_schema::{
     Event,
     events::{Node as NodeEvent, NodeChanged, NodesCreated},

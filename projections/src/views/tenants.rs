@@ -1,4 +1,5 @@
-//! Tenants with their members. How a tenant looks on the wire depends on who asks; the REST layer composes it.
+//! Tenants with their members. How a tenant looks on the wire depends on who asks; the REST layer
+//! composes it.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,8 @@ use crate::{
 /// Deletes a blueprint with its files.
 ///
 /// # Errors
-/// 403, 404; 400 while it is being uploaded or has deployments; 405 while another blueprint imports it.
+/// 403, 404; 400 while it is being uploaded or has deployments; 405 while another blueprint imports
+/// it.
 pub async fn delete(ctx: &Context, caller: &Caller, id: &str, force: bool) -> Result<(), Error> {
     caller.require(Permission::BlueprintDelete)?;
     ctx.store

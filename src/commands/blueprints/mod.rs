@@ -89,8 +89,8 @@ pub(crate) async fn load<C: Connection>(
     found.ok_or_else(|| Error::not_found(MODEL.1, id))
 }
 
-/// Rows of that id that stand in the way of a new one: in the tenant, or global anywhere; all of them when the new
-/// one is to be global.
+/// Rows of that id that stand in the way of a new one: in the tenant, or global anywhere; all of
+/// them when the new one is to be global.
 pub(crate) async fn namesakes<C: Connection>(
     view: &Reader<C>,
     of: View,

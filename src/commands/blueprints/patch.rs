@@ -121,7 +121,8 @@ impl PatchBlueprint {
     }
 }
 
-/// Changes a blueprint. One that was only being validated is gone afterwards; the answer is what it was.
+/// Changes a blueprint. One that was only being validated is gone afterwards; the answer is what it
+/// was.
 ///
 /// # Errors
 /// 400, 403, 404; 409 for labels of one that is not uploaded.

@@ -1,5 +1,5 @@
-//! The work of `upload_blueprint`: fetch, unpack, parse, store. Each step is durable before the next one starts, and
-//! all of it may be done again.
+//! The work of `upload_blueprint`: fetch, unpack, parse, store. Each step is durable before the
+//! next one starts, and all of it may be done again.
 use std::sync::Arc;
 
 use serde::Deserialize;

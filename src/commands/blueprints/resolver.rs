@@ -1,4 +1,5 @@
-//! Where a blueprint's imports come from: its archive, other blueprints, the resource directory, the network.
+//! Where a blueprint's imports come from: its archive, other blueprints, the resource directory,
+//! the network.
 use std::{
     collections::HashMap,
     path::{Component, Path},

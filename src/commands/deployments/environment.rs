@@ -1,5 +1,5 @@
-//! The work of `create_deployment_environment`: the plan prepared with the inputs becomes attributes, nodes and node
-//! instances, all in one append.
+//! The work of `create_deployment_environment`: the plan prepared with the inputs becomes
+//! attributes, nodes and node instances, all in one append.
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use stratalog_projections::{

@@ -1,4 +1,5 @@
-//! Inputs of a deployment against what its plan asks for: presence only, values are checked with the environment.
+//! Inputs of a deployment against what its plan asks for: presence only, values are checked with
+//! the environment.
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorCode};

@@ -1,4 +1,5 @@
-//! Deployments: creation and deletion with their environments, changes, and the evaluation of what they offer.
+//! Deployments: creation and deletion with their environments, changes, and the evaluation of what
+//! they offer.
 mod create;
 mod delete;
 mod environment;

@@ -242,8 +242,8 @@ fn attributes(
     })
 }
 
-/// The set of labels after the change: computed ones stay, and so does everything when the deployment's own
-/// environment is being made.
+/// The set of labels after the change: computed ones stay, and so does everything when the
+/// deployment's own environment is being made.
 fn merged(deployment: &Deployment, wanted: &[Wanted], own: Option<&Execution>) -> Vec<Wanted> {
     let is_creation = own.is_some_and(|own| deployment.create_execution.as_ref() == Some(&own.id));
     let mut merged: Vec<Wanted> = labels::kept(&deployment.labels)

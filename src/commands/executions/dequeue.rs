@@ -17,7 +17,8 @@ use crate::{
 /// Executions that run at the same time, as far as queued ones are concerned.
 const ACTIVE_MAX: usize = 20;
 
-/// Makes queued executions pending, oldest first; those that cannot run any more fail. Gives their number.
+/// Makes queued executions pending, oldest first; those that cannot run any more fail. Gives their
+/// number.
 ///
 /// # Errors
 /// Database errors.

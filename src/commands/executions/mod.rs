@@ -1,5 +1,5 @@
-//! Executions: starting, cancelling, resuming, and what their progress means for others. Whoever runs workflows, the
-//! executor or a worker over REST, changes executions through here.
+//! Executions: starting, cancelling, resuming, and what their progress means for others. Whoever
+//! runs workflows, the executor or a worker over REST, changes executions through here.
 mod act;
 mod available;
 mod delete;

@@ -9,8 +9,8 @@ use crate::{
 /// Given parameters, checked and converted, and the declared defaults after them.
 ///
 /// # Errors
-/// 400 for names that are not declared (unless custom ones are allowed), for missing ones, for values of another type
-/// and those that violate constraints.
+/// 400 for names that are not declared (unless custom ones are allowed), for missing ones, for
+/// values of another type and those that violate constraints.
 pub(super) fn merge(
     workflow_id: &str,
     declared: &Map<String, Value>,

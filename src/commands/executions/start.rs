@@ -339,7 +339,8 @@ async fn queued(
     ))
 }
 
-/// Two starts at the same moment must not both find the deployment idle: the deployment's stream decides between them.
+/// Two starts at the same moment must not both find the deployment idle: the deployment's stream
+/// decides between them.
 async fn rest_on_deployment(
     view: &store::View,
     deployment: Option<&Deployment>,

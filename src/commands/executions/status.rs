@@ -36,7 +36,8 @@ const STATUSES: [&str; 10] = [
 /// The workflow whose end takes the deployment away.
 const DELETE_ENVIRONMENT: &str = "delete_deployment_environment";
 
-/// A worker's report: `PATCH /executions/{id}`. Gives the execution as it is then, and the position.
+/// A worker's report: `PATCH /executions/{id}`. Gives the execution as it is then, and the
+/// position.
 ///
 /// # Errors
 /// 403, 404; 400 for a status that cannot follow.

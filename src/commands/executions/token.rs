@@ -1,5 +1,6 @@
-//! The token with which workers speak for an execution. The log holds its digest, and the token sealed under the manager's
-//! key: whoever takes an execution over goes on with the token that its running operations have.
+//! The token with which workers speak for an execution. The log holds its digest, and the token
+//! sealed under the manager's key: whoever takes an execution over goes on with the token that its
+//! running operations have.
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 use stratalog_projections::views::executions::Execution;

@@ -130,7 +130,8 @@ pub(crate) async fn decide(
     Ok(decision)
 }
 
-/// Instances are created unchecked; what a restored one says about its checks is a change at the same version.
+/// Instances are created unchecked; what a restored one says about its checks is a change at the
+/// same version.
 fn flag_event(tenant: &str, instance: &NewNodeInstance) -> Option<NodeInstanceChanged> {
     let properties = instance.system_properties.clone().map(Value::Object);
     let (is_ok, is_drifted) = properties.as_ref().map(flags).unwrap_or_default();

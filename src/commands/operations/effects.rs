@@ -1,4 +1,5 @@
-//! What tasks inside the server do when they succeed: states of node instances, and what is told about them.
+//! What tasks inside the server do when they succeed: states of node instances, and what is told
+//! about them.
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -163,7 +164,8 @@ impl Instances {
     }
 }
 
-/// The change of an instance that takes a state; what checks found out earlier starts anew with some states.
+/// The change of an instance that takes a state; what checks found out earlier starts anew with
+/// some states.
 fn changed(instance: &NodeInstance, state: &str) -> Result<NodeInstanceChanged, Error> {
     let mut event = NodeInstanceChanged {
         id: instance.id.clone(),

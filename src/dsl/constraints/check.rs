@@ -23,8 +23,8 @@ pub trait ValuesGetter {
     ) -> Result<Vec<Value>, DslError>;
 }
 
-/// Checks the defaults of the deployment inputs, all of them. The `error_message` of a checked constraint is gone
-/// from the plan afterwards, as it is from the reference's.
+/// Checks the defaults of the deployment inputs, all of them. The `error_message` of a checked
+/// constraint is gone from the plan afterwards, as it is from the reference's.
 pub fn check_defaults(plan: &mut Plan) -> Result<(), DslError> {
     let Some(inputs) = plan.section_mut("inputs").and_then(Value::as_object_mut) else {
         return Ok(());

@@ -10,7 +10,8 @@ pub(super) const ERROR_MESSAGE: &str = "error_message";
 
 /// Checks a list of constraints. Paths of the diagnostic start at the list.
 ///
-/// Without `check_versions` more than one key in a constraint is an unknown constraint in every version.
+/// Without `check_versions` more than one key in a constraint is an unknown constraint in every
+/// version.
 #[expect(
     clippy::result_large_err,
     reason = "a diagnostic is made once per blueprint, and moved on"

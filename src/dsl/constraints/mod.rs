@@ -1,4 +1,5 @@
-//! Constraints on inputs and parameters: whether their definitions are sound, and which values they admit.
+//! Constraints on inputs and parameters: whether their definitions are sound, and which values they
+//! admit.
 
 mod check;
 mod define;

@@ -5,7 +5,8 @@ use serde_json::{Map, Number, Value};
 use crate::dsl::functions::is_call;
 use crate::dsl::parser::{DataTypes, fit, is_primitive_type};
 
-/// Whether a value is of a primitive type; strings and names of objects admit anything, unknown types nothing.
+/// Whether a value is of a primitive type; strings and names of objects admit anything, unknown
+/// types nothing.
 pub(crate) fn is_of_primitive_type(value: &Value, name: &str) -> bool {
     is_primitive_type(name) && (is_call(value) || fit(value, Some(name), &DataTypes::new()).is_ok())
 }

@@ -1,8 +1,9 @@
 //! The evaluation of a value: arguments first, then the call, then what the call returned.
 //!
-//! The walk is bounded three ways: in depth, because the reference is and clients rely on it; by remembering which
-//! questions are being answered, so that a circle is an error and not a hang; and in the total amount of output, so
-//! that a few lines that double each other cannot fill the memory.
+//! The walk is bounded three ways: in depth, because the reference is and clients rely on it; by
+//! remembering which questions are being answered, so that a circle is an error and not a hang; and
+//! in the total amount of output, so that a few lines that double each other cannot fill the
+//! memory.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -26,8 +27,8 @@ const VISITS_MAX: usize = 2_000_000;
 pub(crate) trait Source {
     fn input(&self, name: &str) -> Result<Option<Cow<'_, Value>>, DslError>;
     fn properties(&self, node: &str) -> Result<Option<Cow<'_, Value>>, DslError>;
-    /// Answers a function that needs a deployment; nothing when the call has to stay. Parts of the answer that need
-    /// another scope than the whole are evaluated with `evaluate`.
+    /// Answers a function that needs a deployment; nothing when the call has to stay. Parts of the
+    /// answer that need another scope than the whole are evaluated with `evaluate`.
     fn ask(
         &self,
         call: &Call<'_>,
@@ -58,7 +59,8 @@ pub(crate) struct Evaluator<'s, S> {
     delivered: Vec<Delivered>,
 }
 
-/// Part of an input with the arguments of its calls evaluated. The plan of a deployment shows its inputs like that.
+/// Part of an input with the arguments of its calls evaluated. The plan of a deployment shows its
+/// inputs like that.
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(crate) input: String,
@@ -93,7 +95,8 @@ impl<'s, S: Source> Evaluator<'s, S> {
         self.delivered
     }
 
-    /// Evaluates what is in a place of the plan or in a payload. The outermost map is never a call itself.
+    /// Evaluates what is in a place of the plan or in a payload. The outermost map is never a call
+    /// itself.
     pub(crate) fn evaluate(&mut self, value: Value, scope: &Scope) -> Result<Value, DslError> {
         self.open.clear();
         self.visits = 0;

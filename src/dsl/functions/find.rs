@@ -39,7 +39,8 @@ pub(crate) fn secret_names(plan: &Plan) -> BTreeSet<String> {
         .collect()
 }
 
-/// Evaluates the paths among the requirements of a plan, as evaluating the calls they come from does.
+/// Evaluates the paths among the requirements of a plan, as evaluating the calls they come from
+/// does.
 pub(crate) fn evaluate_requirements(
     plan: &mut Plan,
     source: &PlanSource<'_>,
@@ -105,7 +106,8 @@ fn in_plan(plan: &Plan, kind: Kind) -> Vec<Value> {
     found
 }
 
-/// Calls of `get_capability` under a path: the path to each, ending in its name, and the deployment it names.
+/// Calls of `get_capability` under a path: the path to each, ending in its name, and the deployment
+/// it names.
 pub(crate) fn capability_calls(value: &Value, path: &str) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     visit_place(value, path, &mut |call, path| {

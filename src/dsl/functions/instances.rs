@@ -57,7 +57,8 @@ pub(super) fn instance_of(
     }
 }
 
-/// Among several instances, the one the asking instance is related to, or else shares a scaling group with.
+/// Among several instances, the one the asking instance is related to, or else shares a scaling
+/// group with.
 fn nearest(
     storage: &dyn Storage,
     name: &str,
@@ -183,7 +184,8 @@ pub(super) fn instances_of(storage: &dyn Storage, node: &str) -> Result<Vec<Arc<
     Ok(found)
 }
 
-/// The instance with an id; callers that care for all instances of a node may name the node instead.
+/// The instance with an id; callers that care for all instances of a node may name the node
+/// instead.
 pub(super) fn party(storage: &dyn Storage, id: &str) -> Result<Party, DslError> {
     if let Some(instance) = storage.node_instance(id)? {
         return Ok(party_of(&instance));

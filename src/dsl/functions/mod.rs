@@ -1,7 +1,8 @@
 //! Intrinsic functions: recognising, checking and evaluating them.
 //!
-//! A blueprint is checked once it is parsed (`validate`), a plan is evaluated as far as the plan itself holds the
-//! answers (`evaluate_plan`, on behalf of the planner), and what remains is evaluated against a running deployment.
+//! A blueprint is checked once it is parsed (`validate`), a plan is evaluated as far as the plan
+//! itself holds the answers (`evaluate_plan`, on behalf of the planner), and what remains is
+//! evaluated against a running deployment.
 
 mod call;
 mod evaluate;
@@ -49,8 +50,8 @@ pub fn is_name(name: &str) -> bool {
     Kind::from_name(name).is_some()
 }
 
-/// Evaluates every place of a plan that may hold calls; operations in which calls remain are marked. What became
-/// of inputs that hold calls themselves is handed back.
+/// Evaluates every place of a plan that may hold calls; operations in which calls remain are
+/// marked. What became of inputs that hold calls themselves is handed back.
 pub(crate) fn evaluate_plan(
     plan: &mut Plan,
     source: &PlanSource<'_>,

@@ -17,7 +17,8 @@ pub(crate) struct Place {
     pub(crate) is_operation: bool,
     /// Whether an operation goes by its short name here; it has another place under its full name.
     pub(crate) is_alias: bool,
-    /// Where the same inputs stand in the interfaces of the node or relationship, which shows them evaluated, too.
+    /// Where the same inputs stand in the interfaces of the node or relationship, which shows them
+    /// evaluated, too.
     pub(crate) shown_in: Option<Pointer>,
     pointer: Pointer,
 }
@@ -211,7 +212,8 @@ fn in_relationship(
     }
 }
 
-/// Whether an operation's name does not say its interface, so that it stands there under its full name, too.
+/// Whether an operation's name does not say its interface, so that it stands there under its full
+/// name, too.
 fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
     let Some(interfaces) = interfaces.and_then(Value::as_object) else {
         return false;
@@ -224,7 +226,8 @@ fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
     })
 }
 
-/// The interface an operation with a qualified name belongs to, unless the operation's inputs became its own.
+/// The interface an operation with a qualified name belongs to, unless the operation's inputs
+/// became its own.
 fn shown_in(
     owner: &Value,
     (interfaces, operations): (&str, &str),

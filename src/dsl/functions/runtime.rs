@@ -32,8 +32,8 @@ pub fn evaluate_runtime(
     evaluate_in(storage, payload, &scope)
 }
 
-/// Evaluates outputs. An attribute that cannot be resolved shows as an error in its place; an output that is nothing
-/// but a secret that does not exist is left out.
+/// Evaluates outputs. An attribute that cannot be resolved shows as an error in its place; an
+/// output that is nothing but a secret that does not exist is left out.
 pub fn evaluate_outputs(
     storage: &dyn Storage,
     outputs: &Map<String, Value>,
@@ -227,7 +227,8 @@ fn attribute_of(
     lookup(properties.unwrap_or(&none), steps, &scope, evaluate)
 }
 
-/// The value a path leads to, or null; a call before the last step is evaluated, and the step taken in its result.
+/// The value a path leads to, or null; a call before the last step is evaluated, and the step taken
+/// in its result.
 fn lookup(
     value: &Value,
     steps: &[Value],

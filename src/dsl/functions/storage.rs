@@ -17,7 +17,8 @@ pub trait Storage {
     /// A node with `id`, `properties` and `relationships`.
     fn node(&self, id: &str) -> Result<Option<Arc<Value>>, DslError>;
 
-    /// A node instance with `id`, `node_id`, `runtime_properties`, `relationships`, `scaling_groups`, `index`.
+    /// A node instance with `id`, `node_id`, `runtime_properties`, `relationships`,
+    /// `scaling_groups`, `index`.
     fn node_instance(&self, id: &str) -> Result<Option<Arc<Value>>, DslError>;
 
     /// All instances of a node.

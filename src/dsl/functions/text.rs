@@ -59,7 +59,8 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// The shortest digits that read back the same; exponents below -4 and from 16 on are written out as such.
+/// The shortest digits that read back the same; exponents below -4 and from 16 on are written out
+/// as such.
 fn float_text(float: f64) -> String {
     let scientific = format!("{float:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

@@ -13,7 +13,8 @@ use super::scope::Scope;
 use super::{places, shape, strings, text};
 use crate::dsl::{Diagnostic, DslError, Exception, Plan};
 
-/// Checks every intrinsic function of a plan whose inputs still are definitions. All that is wrong is reported.
+/// Checks every intrinsic function of a plan whose inputs still are definitions. All that is wrong
+/// is reported.
 pub fn validate(plan: &mut Plan) -> Result<(), DslError> {
     let none = Map::new();
     let plan = &*plan;

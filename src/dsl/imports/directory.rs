@@ -1,4 +1,5 @@
-//! A resolver over the folder of an unpacked archive, with uploaded plugins and blueprints beside it.
+//! A resolver over the folder of an unpacked archive, with uploaded plugins and blueprints beside
+//! it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +14,8 @@ use super::rules::UrlRules;
 use super::uploaded::{self, UploadedPlugin};
 use crate::dsl::types::BuiltIn;
 
-/// Fetches the text behind a URL. The language itself touches no network: whoever wants URLs lends it this.
+/// Fetches the text behind a URL. The language itself touches no network: whoever wants URLs lends
+/// it this.
 pub trait Remote: fmt::Debug + Send + Sync {
     fn get(&self, url: &str) -> Result<Arc<str>, ResolveError>;
 }
@@ -68,7 +70,8 @@ impl Directory {
         std::iter::once(self.folder.as_path()).chain(others)
     }
 
-    /// The path of a file inside one of the folders, without detours; nothing when it leads outside or there is none.
+    /// The path of a file inside one of the folders, without detours; nothing when it leads outside
+    /// or there is none.
     fn file(&self, path: &Path) -> Option<(PathBuf, PathBuf)> {
         self.folders().find_map(|folder| {
             let mut inside = PathBuf::new();
@@ -169,7 +172,8 @@ impl Directory {
     }
 }
 
-/// Whether a URL is one the types used to be published at: `…getcloudify.org/spec/cloudify/4.5/types.yaml`.
+/// Whether a URL is one the types used to be published at:
+/// `…getcloudify.org/spec/cloudify/4.5/types.yaml`.
 fn is_published_types(url: &str) -> bool {
     let path = url.split_once("://").and_then(|(_, rest)| {
         let (host, path) = rest.split_once('/')?;

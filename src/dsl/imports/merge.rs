@@ -11,7 +11,8 @@ use crate::dsl::yaml::{Entry, Key, Kind, Mapping, Node};
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub sections: Mapping,
-    /// Items that come from the built-in types: any file may bring them again, and no namespace touches them.
+    /// Items that come from the built-in types: any file may bring them again, and no namespace
+    /// touches them.
     pub basic: HashSet<(Arc<str>, Arc<str>)>,
 }
 

@@ -21,7 +21,8 @@ static VERSION: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) struct Version {
     epoch: u64,
     release: Vec<u64>,
-    /// Before the release: kind and number. A release without is above all of them, a bare dev below.
+    /// Before the release: kind and number. A release without is above all of them, a bare dev
+    /// below.
     pre: (u8, u64),
     /// After the release; nothing is below zero.
     post: Option<u64>,
@@ -82,7 +83,8 @@ impl Version {
     }
 }
 
-/// Whether a version fits a list of specifiers: `>=1.2,<2`. A bare version means itself, to the letter.
+/// Whether a version fits a list of specifiers: `>=1.2,<2`. A bare version means itself, to the
+/// letter.
 pub(super) fn fits(text: &str, specifiers: &str) -> Result<bool, String> {
     let mut all_fit = true;
     for specifier in specifiers

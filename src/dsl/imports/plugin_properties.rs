@@ -1,4 +1,5 @@
-//! Properties given with an import: they become values of the properties that the imported plugins declare.
+//! Properties given with an import: they become values of the properties that the imported plugins
+//! declare.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -13,8 +13,8 @@ pub struct Source {
     /// How diagnostics name the file.
     pub name: Arc<str>,
     pub text: Arc<str>,
-    /// Where the file is, in the resolver's terms. Without it no script is found next to the file, and imports are
-    /// not looked for there.
+    /// Where the file is, in the resolver's terms. Without it no script is found next to the file,
+    /// and imports are not looked for there.
     pub location: Option<Arc<str>>,
 }
 
@@ -112,7 +112,7 @@ impl std::error::Error for ResolveError {}
 pub trait Resolver: fmt::Debug {
     fn fetch(&self, request: &ImportRequest<'_>) -> Result<Fetched, ResolveError>;
 
-    /// Whether a file exists in the folder of the blueprint at `location`, or among resources that serve every
-    /// blueprint.
+    /// Whether a file exists in the folder of the blueprint at `location`, or among resources that
+    /// serve every blueprint.
     fn has_file(&self, location: Option<&str>, path: &str) -> bool;
 }

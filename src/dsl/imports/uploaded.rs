@@ -16,7 +16,8 @@ pub struct UploadedPlugin {
     pub catalogue: Catalogue,
 }
 
-/// The file of the newest plugin that an import fits. `version` is the main file's, as file names carry it: `1_4`.
+/// The file of the newest plugin that an import fits. `version` is the main file's, as file names
+/// carry it: `1_4`.
 pub(super) fn find(
     plugins: &[UploadedPlugin],
     name: &str,
@@ -63,7 +64,8 @@ pub(super) fn find(
     })
 }
 
-/// The only file; else the one for the version; else the first that is for no version in particular.
+/// The only file; else the one for the version; else the first that is for no version in
+/// particular.
 fn choose_file<'f>(
     files: &'f [(String, Arc<str>)],
     version: &str,

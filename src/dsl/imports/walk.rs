@@ -1,5 +1,5 @@
-//! From a main file to one document: every import fetched once, parents before their imports, then merged in that
-//! order.
+//! From a main file to one document: every import fetched once, parents before their imports, then
+//! merged in that order.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

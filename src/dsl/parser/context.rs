@@ -1,4 +1,5 @@
-//! What every part of the parser works on: the merged document, as plain values beside the located tree.
+//! What every part of the parser works on: the merged document, as plain values beside the located
+//! tree.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;

@@ -274,7 +274,8 @@ fn merge(own: Option<&Operation>, inherited: Option<&Operation>) -> Result<Opera
     })
 }
 
-/// The schema's defaults with the given values over them. A map under an input of a declared type is told the type.
+/// The schema's defaults with the given values over them. A map under an input of a declared type
+/// is told the type.
 fn fill_inputs(
     given: &Map<String, Value>,
     schema: &Map<String, Value>,

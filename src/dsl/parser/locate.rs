@@ -80,7 +80,8 @@ impl Place<'_> {
         }
     }
 
-    /// Follows the longest key that the rest begins with, for keys may hold dots; what is left behind it.
+    /// Follows the longest key that the rest begins with, for keys may hold dots; what is left
+    /// behind it.
     fn key<'r>(&mut self, rest: &'r str) -> Option<&'r str> {
         let Kind::Map(items) = &self.node.kind else {
             return None;

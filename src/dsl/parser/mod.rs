@@ -1,5 +1,6 @@
-//! From one merged document to a plan: the shape is checked, then types, nodes, groups and workflows are read in
-//! turn. All that is wrong with one stage is reported together; the next stage starts only when it is clean.
+//! From one merged document to a plan: the shape is checked, then types, nodes, groups and
+//! workflows are read in turn. All that is wrong with one stage is reported together; the next
+//! stage starts only when it is clean.
 mod context;
 mod data_types;
 mod derive;

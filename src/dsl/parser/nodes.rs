@@ -174,7 +174,8 @@ pub(super) struct Installs {
 /// Plugins of one node, by name and executor.
 type Needed = IndexMap<(String, String), Plugin>;
 
-/// Finishes the nodes: on which host each is, which plugins each needs, and where those are installed.
+/// Finishes the nodes: on which host each is, which plugins each needs, and where those are
+/// installed.
 pub(super) fn finish(
     context: &Context<'_>,
     nodes: Nodes,
@@ -270,8 +271,8 @@ fn hosts(nodes: &Nodes) -> HashMap<String, String> {
     hosts
 }
 
-/// What every node needs: for its own operations, for its side of its relationships, and for its side of those that
-/// point at it.
+/// What every node needs: for its own operations, for its side of its relationships, and for its
+/// side of those that point at it.
 fn needed(nodes: &Nodes, plugins: &Plugins) -> HashMap<String, Needed> {
     let mut all: HashMap<String, Needed> = HashMap::new();
     let mut add = |node: &str, operations: &[(Vec<String>, Resolved)]| {

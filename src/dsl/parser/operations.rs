@@ -220,7 +220,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// All operations of some interfaces, under their qualified names and, where unique, their short ones.
+    /// All operations of some interfaces, under their qualified names and, where unique, their
+    /// short ones.
     pub(super) fn resolve_all(
         &self,
         interfaces: &Interfaces,

@@ -1,4 +1,5 @@
-//! Property schemas: of node types, relationships, data types, policies, and the inputs of operations.
+//! Property schemas: of node types, relationships, data types, policies, and the inputs of
+//! operations.
 
 use serde_json::{Map, Value};
 
@@ -113,10 +114,11 @@ fn type_since(declared: &str) -> Version {
     }
 }
 
-/// A type's schema over its parent's: own properties first, then the parent's that it does not redefine.
+/// A type's schema over its parent's: own properties first, then the parent's that it does not
+/// redefine.
 ///
-/// `written` holds the type's own properties before defaults were filled in: redefining a property with the same
-/// data type lays only what was written over the parent's default.
+/// `written` holds the type's own properties before defaults were filled in: redefining a property
+/// with the same data type lays only what was written over the parent's default.
 pub(super) fn inherit(
     own: Schema,
     written: &Map<String, Value>,

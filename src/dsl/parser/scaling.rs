@@ -121,7 +121,8 @@ impl<'a> Scaling<'a> {
         containers
     }
 
-    /// Members must scale as one: side by side at the top, inside one another, or inside a common node.
+    /// Members must scale as one: side by side at the top, inside one another, or inside a common
+    /// node.
     fn check_containment(&self) -> Result<(), Diagnostic> {
         for group in self.members.keys() {
             let nodes = self.all_nodes(group);

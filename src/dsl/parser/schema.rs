@@ -1,4 +1,5 @@
-//! Checking the shape of a document: which keys a map may have, what kind each value is, since which version.
+//! Checking the shape of a document: which keys a map may have, what kind each value is, since
+//! which version.
 
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 use crate::dsl::parser::Version;

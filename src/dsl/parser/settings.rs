@@ -137,7 +137,8 @@ fn moment(context: &Context<'_>, written: &str, zone: Option<&str>) -> Result<St
     ))
 }
 
-/// A number and a unit: `2 days`, `1w`. Nothing, and a number alone, pass as they do in the reference.
+/// A number and a unit: `2 days`, `1w`. Nothing, and a number alone, pass as they do in the
+/// reference.
 fn is_delta(written: &str) -> bool {
     let written = written.trim_start();
     let unit = written.trim_start_matches(|char: char| char.is_ascii_digit() || char == '.');

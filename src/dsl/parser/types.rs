@@ -41,7 +41,8 @@ pub(super) const RELATIONSHIPS: Kind = Kind {
     interfaces: &["source_interfaces", "target_interfaces"],
 };
 
-/// Reads all types of a section. What is wrong with one is reported, and the type left out with its descendants.
+/// Reads all types of a section. What is wrong with one is reported, and the type left out with its
+/// descendants.
 pub(super) fn read(
     context: &Context<'_>,
     kind: Kind,

@@ -33,7 +33,8 @@ pub(super) const PRIMITIVES: [&str; 17] = [
 /// Why a value does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
-    /// 105 wrong kind, 106 unknown property, 107 missing property, 219 a function decides what is required.
+    /// 105 wrong kind, 106 unknown property, 107 missing property, 219 a function decides what is
+    /// required.
     pub err_code: i32,
     /// Where, below the value.
     pub path: Path,
@@ -171,7 +172,8 @@ impl Fitting<'_> {
         self.merge(given, schema, map(inherited)).map(Value::Object)
     }
 
-    /// Schema order; for each property the given value, else the inherited one, else the schema's default.
+    /// Schema order; for each property the given value, else the inherited one, else the schema's
+    /// default.
     fn merge(
         &self,
         given: &Map<String, Value>,

@@ -1,4 +1,5 @@
-//! The deployment's side of planning: instances of nodes and groups, each inside the instance that contains it.
+//! The deployment's side of planning: instances of nodes and groups, each inside the instance that
+//! contains it.
 
 use std::collections::HashMap;
 

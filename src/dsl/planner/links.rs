@@ -10,7 +10,8 @@ use crate::dsl::{DslError, Exception};
 pub(super) type Chooser<'c> =
     dyn Fn(usize, &Link<'_>, &[usize]) -> Result<Option<usize>, DslError> + 'c;
 
-/// For each instance, its targets with the position of the relationship, in the order of the template.
+/// For each instance, its targets with the position of the relationship, in the order of the
+/// template.
 #[derive(Debug)]
 pub(super) struct Links {
     pub(super) of_instance: Vec<Vec<Tie>>,

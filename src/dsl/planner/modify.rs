@@ -20,8 +20,8 @@ pub struct Change<'c> {
     pub nodes: &'c [Value],
     pub previous_nodes: &'c [Value],
     pub previous_node_instances: &'c [Value],
-    /// For nodes and scaling groups: how many `instances` each parent gets, and which of them should go
-    /// (`removed_ids_include_hint`) or stay (`removed_ids_exclude_hint`).
+    /// For nodes and scaling groups: how many `instances` each parent gets, and which of them
+    /// should go (`removed_ids_include_hint`) or stay (`removed_ids_exclude_hint`).
     pub modified_nodes: &'c Map<String, Value>,
     pub scaling_groups: &'c Map<String, Value>,
 }

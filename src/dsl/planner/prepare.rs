@@ -31,8 +31,8 @@ pub trait Getters {
     }
 }
 
-/// Sets the inputs, evaluates functions, checks secrets, makes the node instances and notes which deployments this
-/// one depends on.
+/// Sets the inputs, evaluates functions, checks secrets, makes the node instances and notes which
+/// deployments this one depends on.
 pub fn prepare(
     plan: &Plan,
     options: &PrepareOptions,

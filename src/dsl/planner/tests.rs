@@ -1,4 +1,5 @@
-//! Tests of the planner: inputs, instances, scaling; and that planning is linear and does not care for names.
+//! Tests of the planner: inputs, instances, scaling; and that planning is linear and does not care
+//! for names.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod modification;

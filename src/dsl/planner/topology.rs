@@ -1,4 +1,5 @@
-//! The blueprint's side of planning: nodes and scaling groups, what contains what, what connects to what.
+//! The blueprint's side of planning: nodes and scaling groups, what contains what, what connects to
+//! what.
 
 use std::collections::{BTreeMap, HashMap};
 

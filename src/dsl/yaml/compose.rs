@@ -61,8 +61,8 @@ fn compose(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Option<Node>,
     })
 }
 
-/// In `{key:[1]}` PyYAML ends the key before the bracket, which libyaml refuses to: such a colon gets the space it
-/// lacks. Each one costs a reading, so there is a limit.
+/// In `{key:[1]}` PyYAML ends the key before the bracket, which libyaml refuses to: such a colon
+/// gets the space it lacks. Each one costs a reading, so there is a limit.
 fn with_spaced_colons(
     text: &str,
     index: usize,

@@ -1,4 +1,5 @@
-//! YAML text in, one located tree out: scalars as YAML 1.1 resolves them, anchors shared, merge keys applied.
+//! YAML text in, one located tree out: scalars as YAML 1.1 resolves them, anchors shared, merge
+//! keys applied.
 mod compose;
 mod node;
 mod scalar;

@@ -22,7 +22,8 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-/// Workflows of the deployments the query admits, by name; one deployment of each blueprint is looked at.
+/// Workflows of the deployments the query admits, by name; one deployment of each blueprint is
+/// looked at.
 async fn answer(req: &Request) -> Result<Answer, Error> {
     let scope = req
         .caller

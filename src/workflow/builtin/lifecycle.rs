@@ -8,7 +8,8 @@ use crate::{
     },
 };
 
-/// Before an operation, the operation, after it. Without the operation there is nothing, or one line that says so.
+/// Before an operation, the operation, after it. Without the operation there is nothing, or one
+/// line that says so.
 #[derive(Debug)]
 pub(super) struct Part<'t> {
     pub(super) before: Steps<'t>,

@@ -122,7 +122,8 @@ impl<'t> Order<'t> {
     }
 }
 
-/// Subgraphs for the instances that stay, with what they have to do about relationships to those that change.
+/// Subgraphs for the instances that stay, with what they have to do about relationships to those
+/// that change.
 pub(super) fn stubs(
     builder: &mut Builder<'_>,
     order: &mut Order<'_>,

@@ -1,4 +1,5 @@
-//! Builds graphs: subgraphs and sequences of steps inside them. What does nothing is left out, so that nobody waits for it.
+//! Builds graphs: subgraphs and sequences of steps inside them. What does nothing is left out, so
+//! that nobody waits for it.
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
@@ -12,7 +13,8 @@ use crate::{
     },
 };
 
-/// A graph under construction. Ids follow from execution, graph and place: building again gives the same graph.
+/// A graph under construction. Ids follow from execution, graph and place: building again gives the
+/// same graph.
 #[derive(Debug)]
 pub(crate) struct Builder<'f> {
     facts: &'f Facts,
@@ -159,7 +161,8 @@ impl<'f> Builder<'f> {
         }
     }
 
-    /// The tasks that directly follow an instance's operation; nothing when there is no such operation.
+    /// The tasks that directly follow an instance's operation; nothing when there is no such
+    /// operation.
     pub(crate) fn following(&self, instance: &str, operation: &str) -> Vec<usize> {
         let key = (instance.to_owned(), operation.to_owned());
         let Some(at) = self.operations.get(&key) else {
@@ -172,7 +175,8 @@ impl<'f> Builder<'f> {
             .collect()
     }
 
-    /// Failures of all tasks in a subgraph are passed over; those of the subgraphs in it then never happen.
+    /// Failures of all tasks in a subgraph are passed over; those of the subgraphs in it then never
+    /// happen.
     pub(crate) fn ignore_failures(&mut self, from: usize) {
         for task in self.tasks.iter_mut().skip(from) {
             if task.kind != Kind::Subgraph {

@@ -1,8 +1,9 @@
 //! The task graph: a deterministic state machine over the tasks of one phase of an execution.
 //!
-//! [`Graph::step`] is pure: it is given what happened and the time, and says which tasks take which states; it sends
-//! nothing and stores nothing. The same stored tasks and the same inputs give the same decisions, so a graph restored
-//! from its stored operations goes on exactly where the stored decisions left it.
+//! [`Graph::step`] is pure: it is given what happened and the time, and says which tasks take which
+//! states; it sends nothing and stores nothing. The same stored tasks and the same inputs give the
+//! same decisions, so a graph restored from its stored operations goes on exactly where the stored
+//! decisions left it.
 pub(crate) mod restore;
 pub(crate) mod task;
 
@@ -157,7 +158,8 @@ impl Graph {
         &self.tasks
     }
 
-    /// The slot of an unanswered operation. Answers that come twice, or to former attempts, find none.
+    /// The slot of an unanswered operation. Answers that come twice, or to former attempts, find
+    /// none.
     fn answered(&self, id: &str) -> Option<usize> {
         let slot = *self.slots.get(id)?;
         let task = self.tasks.get(slot)?;

@@ -294,7 +294,8 @@ fn any_tasks() -> impl Strategy<Value = Vec<Task>> {
     })
 }
 
-/// Answers operations in turn until nothing is left; after every step `restart` may replace the graph.
+/// Answers operations in turn until nothing is left; after every step `restart` may replace the
+/// graph.
 fn run(
     initial: &[Task],
     answers: &[u8],

@@ -1,4 +1,5 @@
-//! Drives one graph: decisions into the log, then operations to the broker, then answers into the graph.
+//! Drives one graph: decisions into the log, then operations to the broker, then answers into the
+//! graph.
 use std::time::Duration;
 
 use stratalog_projections::{
@@ -288,5 +289,6 @@ fn traceback(failed: &Failed) -> String {
     }
 }
 
-/// How long the outbox waits between attempts is also how long a graph sleeps at most while something is unsent.
+/// How long the outbox waits between attempts is also how long a graph sleeps at most while
+/// something is unsent.
 const _: () = assert!(RETRY.as_secs() < LOOK_AGAIN.as_secs());

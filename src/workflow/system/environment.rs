@@ -10,8 +10,8 @@ use crate::{
     workflow::settings,
 };
 
-/// Nodes, instances and attributes of a deployment, from its blueprint's plan. They are made in one append: if there are
-/// any, a former runner made them all.
+/// Nodes, instances and attributes of a deployment, from its blueprint's plan. They are made in one
+/// append: if there are any, a former runner made them all.
 pub(super) async fn create(
     ctx: &Context,
     caller: &Caller,

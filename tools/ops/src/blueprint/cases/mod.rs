@@ -1,4 +1,5 @@
-//! `stratalog blueprint cases`: what the language makes of a folder of conformance cases, one JSON file per case.
+//! `stratalog blueprint cases`: what the language makes of a folder of conformance cases, one JSON
+//! file per case.
 
 mod answers;
 mod resolver;

@@ -1,4 +1,5 @@
-//! All recorded cases, when they are there: beside the checkout (`../shared`) or where `STRATALOG_SHARED` says.
+//! All recorded cases, when they are there: beside the checkout (`../shared`) or where
+//! `STRATALOG_SHARED` says.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;
