@@ -121,15 +121,13 @@ pub async fn set(
         let stream = stream(&setting.scope, &setting.name);
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream.clone()).await?;
-        let text = |json: &Option<_>| {
-            json.as_ref()
-                .map_or(String::new(), |j: &Box<RawValue>| j.get().to_owned())
-        };
+        let text =
+            |json: Option<&RawValue>| json.map_or_else(String::new, |json| json.get().to_owned());
         decision.event(
             stream,
             stratalog_schema::Event::ConfigSet(ConfigSet {
                 value_json: value.get().to_owned(),
-                schema_json: text(&setting.schema),
+                schema_json: text(setting.schema.as_deref()),
                 is_editable: setting.is_editable,
                 admin_only: setting.admin_only,
                 updater: Some(caller.username.clone()),

@@ -53,7 +53,7 @@ pub async fn create(
         caller.require(Permission::SetExecutionDetails)?;
     }
     #[allow(clippy::disallowed_methods, reason = "ids of graphs are minted here")]
-    let id = new.id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let id = new.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
     let (appended, ()) = ctx
         .store
         .command(&caller.meta(), None, async |view| {

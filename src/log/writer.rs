@@ -284,42 +284,47 @@ async fn admit(
             building.telemetry.push(record.clone());
             building.telemetry_of.push(at);
         }
-        let first = session.head() + 1 + building.events.len() as i64;
-        for new in &request.append.events {
-            let (stream_no, version) = versions.next(&new.stream);
-            let (type_no, data) = envelope::encode(&request.append.meta, new.event.clone());
-            building.events.push(Prepared {
-                stream_no,
-                type_no,
-                data,
-                recorded: Recorded {
-                    position: session.head() + 1 + building.events.len() as i64,
-                    stream: new.stream.clone(),
-                    version,
-                    recorded_at: clock::now(),
-                    event_id: new.id,
-                    meta: request.append.meta.clone(),
-                    event: new.event.clone(),
-                },
-            });
-        }
-        let last = first - 1 + request.append.events.len() as i64;
-        if let Some(id) = request.append.command_id {
-            let n = i32::try_from(request.append.events.len()).unwrap_or(i32::MAX);
-            building.commands.push((id, first, n));
-        }
-        building.admitted.push(Admitted {
-            request,
-            appended: Appended {
-                first_position: first,
-                last_position: last,
-                repeated: false,
-            },
-        });
+        place_events(session.head(), &mut versions, &mut building, request);
     }
     place_telemetry(session.head(), &mut building);
     answer_empty(&mut building);
     Ok(building)
+}
+
+/// Gives a request's model events their positions and versions.
+fn place_events(head: i64, versions: &mut Versions<'_>, building: &mut Building, request: Request) {
+    let first = head + 1 + building.events.len() as i64;
+    for new in &request.append.events {
+        let (stream_no, version) = versions.next(&new.stream);
+        let (type_no, data) = envelope::encode(&request.append.meta, new.event.clone());
+        building.events.push(Prepared {
+            stream_no,
+            type_no,
+            data,
+            recorded: Recorded {
+                position: head + 1 + building.events.len() as i64,
+                stream: new.stream.clone(),
+                version,
+                recorded_at: clock::now(),
+                event_id: new.id,
+                meta: request.append.meta.clone(),
+                event: new.event.clone(),
+            },
+        });
+    }
+    let last = first - 1 + request.append.events.len() as i64;
+    if let Some(id) = request.append.command_id {
+        let n = i32::try_from(request.append.events.len()).unwrap_or(i32::MAX);
+        building.commands.push((id, first, n));
+    }
+    building.admitted.push(Admitted {
+        request,
+        appended: Appended {
+            first_position: first,
+            last_position: last,
+            repeated: false,
+        },
+    });
 }
 
 /// Requests with telemetry end at their last record's position.

@@ -38,6 +38,10 @@ pub(super) const SIGNALS: usize = 256;
 
 /// What a runner is told.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "signals live in a short queue, and most of them are answers"
+)]
 pub(super) enum Signal {
     /// An operation was answered. The message is acknowledged once that is in the log.
     Answer {

@@ -88,7 +88,7 @@ pub async fn upload(
             visibility,
             created_by: creator(caller, &upload),
         },
-        execution: (!upload.skip_execution).then(|| Uuid::new_v4().to_string()),
+        execution: (!upload.skip_execution).then(|| Uuid::now_v7().to_string()),
         stored,
         upload,
         now_ms: clock::now_ms(),

@@ -96,7 +96,7 @@ pub async fn create(
         caller.require(Permission::SetOwner)?;
     }
     let now_ms = clock::now_ms();
-    let execution = new.restored.is_none().then(|| Uuid::new_v4().to_string());
+    let execution = new.restored.is_none().then(|| Uuid::now_v7().to_string());
     let creator = new.created_by.as_ref().unwrap_or(&caller.username);
     let scope = Scope {
         tenant: tenant.to_owned(),

@@ -50,7 +50,7 @@ pub async fn delete(
 ) -> Result<String, Error> {
     caller.require(Permission::DeploymentDelete)?;
     let now_ms = clock::now_ms();
-    let execution = Uuid::new_v4().to_string();
+    let execution = Uuid::now_v7().to_string();
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;

@@ -30,7 +30,7 @@ impl NewExecution {
         workflow_id: &str,
         parameters: Map<String, Value>,
     ) -> Result<Self, Error> {
-        let id = Uuid::new_v4().to_string();
+        let id = Uuid::now_v7().to_string();
         let event = ExecutionCreated {
             id,
             scope: Some(Scope {

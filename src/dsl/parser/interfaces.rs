@@ -93,14 +93,14 @@ fn settings(
     fields: &Map<String, Value>,
     path: &Path,
 ) -> Result<Settings, Diagnostic> {
-    if let Some(executor) = text(fields, "executor") {
-        if !matches!(executor, "central_deployment_agent" | "host_agent") {
-            let message = format!("'{executor}' is not an executor of operations");
-            return Err(context
-                .logic(28, message, path.then("executor"))
-                .expected("central_deployment_agent or host_agent")
-                .did_you_mean(executor, ["central_deployment_agent", "host_agent"]));
-        }
+    if let Some(executor) = text(fields, "executor")
+        && !matches!(executor, "central_deployment_agent" | "host_agent")
+    {
+        let message = format!("'{executor}' is not an executor of operations");
+        return Err(context
+            .logic(28, message, path.then("executor"))
+            .expected("central_deployment_agent or host_agent")
+            .did_you_mean(executor, ["central_deployment_agent", "host_agent"]));
     }
     for (key, least) in [
         ("max_retries", -1.0),

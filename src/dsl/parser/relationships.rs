@@ -10,6 +10,9 @@ use super::types::{Type, Types};
 use super::values::{DataTypes, merge_properties};
 use crate::dsl::diagnostics::{Diagnostic, Path};
 
+/// One side's interfaces as the plan shows them, and its operations by name.
+type Side = (Value, Vec<(Vec<String>, Resolved)>);
+
 const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
 const LIFECYCLE_OPERATION: &str = "cloudify.relationships.depends_on_lifecycle_operation";
 
@@ -79,9 +82,9 @@ impl Reader<'_> {
             self.check_lifecycle_operation(given, target, path)?;
         }
         let (source_interfaces, source_operations) =
-            self.side(fields, "source_interfaces", relationship_type, 0, path)?;
+            self.side(fields, ("source_interfaces", 0), relationship_type, path)?;
         let (target_interfaces, target_operations) =
-            self.side(fields, "target_interfaces", relationship_type, 1, path)?;
+            self.side(fields, ("target_interfaces", 1), relationship_type, path)?;
         let fields = json!({
             "type": type_name,
             "target_id": target,
@@ -130,14 +133,14 @@ impl Reader<'_> {
         Ok(relationship_type)
     }
 
+    /// `key` and `position` name the same side, in the blueprint and in the type.
     fn side(
         &self,
         fields: &Map<String, Value>,
-        key: &str,
+        (key, position): (&str, usize),
         relationship_type: &Type,
-        position: usize,
         path: &Path,
-    ) -> Result<(Value, Vec<(Vec<String>, Resolved)>), Diagnostic> {
+    ) -> Result<Side, Diagnostic> {
         let below = path.then(key);
         let own = interfaces::read(self.context, fields.get(key), Owner::Template, &below)?;
         let of_type = relationship_type.interfaces(position);

@@ -43,11 +43,11 @@ fn schedule(
             result.insert(key.to_owned(), moment.into());
         }
     }
-    if let Some(recurrence) = text(fields, "recurrence") {
-        if !is_delta(recurrence) {
-            let problem = format!("'{recurrence}' is no interval");
-            return Err(bad_time(context, problem, &path.then("recurrence")));
-        }
+    if let Some(recurrence) = text(fields, "recurrence")
+        && !is_delta(recurrence)
+    {
+        let problem = format!("'{recurrence}' is no interval");
+        return Err(bad_time(context, problem, &path.then("recurrence")));
     }
     Ok(result)
 }
@@ -109,7 +109,7 @@ fn moment(context: &Context<'_>, written: &str, zone: Option<&str>) -> Result<St
         let today = context.options.today.zip(time);
         today.map(|(day, time)| day.and_time(time)).ok_or(())
     });
-    let Ok(local) = local.map_err(|()| ()) else {
+    let Ok(local) = local else {
         return Err(format!("'{written}' is no time"));
     };
     let utc = match zone {

@@ -119,6 +119,7 @@ fn error(status: StatusCode, code: &str) -> Answer {
 }
 
 impl State {
+    #[allow(clippy::too_many_lines, reason = "a table of routes")]
     fn answer(&mut self, request: &Request) -> Answer {
         if self.failures > 0 {
             self.failures -= 1;
