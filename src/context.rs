@@ -19,6 +19,15 @@ mod resources;
 pub use follow::follow;
 pub use resources::Resources;
 
+/// Roles that run in this process, as long as they do.
+#[derive(Debug, Default)]
+pub struct Roles {
+    /// Runs operations.
+    pub worker: AtomicBool,
+    /// Runs workflows.
+    pub executor: AtomicBool,
+}
+
 /// Everything a command or a driver works with.
 pub struct Context {
     /// How the process was configured.
@@ -45,6 +54,8 @@ pub struct Context {
     pub sealer: Sealer,
     /// Metrics, to be rendered.
     pub metrics: PrometheusHandle,
+    /// Which roles run in this process.
+    pub roles: Roles,
     /// Whether the process is about to end and wants no more requests.
     pub is_draining: AtomicBool,
     /// The log's own tasks: they end last.

@@ -99,10 +99,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options, is_serving: bool) -> anyhow::Result<()> {
     let settings = Settings::load(options.config.as_deref(), Serialized::defaults(options));
-    let settings = settings.map_err(|error| {
+    let settings = settings.inspect_err(|_| {
         // logging is one of the settings, so this is said without it
         let _ = telemetry::log(&Settings::default());
-        error
     })?;
     telemetry::log(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -145,6 +145,7 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         broker: connect(&settings, drivers),
         broker_admin: manage(&settings).await?,
         metrics: telemetry::metrics(),
+        roles: context::Roles::default(),
         is_draining: false.into(),
         settings,
         store,

@@ -28,7 +28,6 @@ const NOTED_EVERY: Duration = Duration::from_secs(60);
 const NOTED_MAX: u64 = 100_000;
 /// How early the token of a scheduled execution is good.
 const SCHEDULED_EARLY_MS: i64 = 60_000;
-const MINUTE_MS: i64 = 60_000;
 
 /// What a request carries to prove who sent it.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +186,7 @@ impl Authenticator {
         let Some(user) = snapshot.user(&known.username) else {
             return Err(unauthorized("Unauthorized")).into();
         };
-        if !user.active || is_locked(snapshot, user, now_ms) {
+        if !user.active || snapshot.is_locked(user, now_ms) {
             return Err(wrong_credentials(&user.username)).into();
         }
         let is_first = self.first_in_interval(format!("token {id}"));
@@ -303,14 +302,6 @@ fn caller(snapshot: &Snapshot, user: &User, method: Method) -> Caller {
         request_id: Uuid::nil(),
         memberships: Arc::new(snapshot.memberships(user)),
     }
-}
-
-/// Whether too many logins failed lately.
-pub(super) fn is_locked(snapshot: &Snapshot, user: &User, now_ms: i64) -> bool {
-    let rule = snapshot.lock;
-    rule.period_min >= 0
-        && user.secret.failed_logins > rule.failures_max
-        && user.secret.last_failed_at_ms + rule.period_min * MINUTE_MS > now_ms
 }
 
 /// Name and password of a Basic header whose name can be one of ours.

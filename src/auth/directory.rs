@@ -23,6 +23,8 @@ mod executions;
 use executions::Executions;
 pub use executions::RunningExecution;
 
+const MINUTE_MS: i64 = 60_000;
+
 type Map<T> = imbl::HashMap<String, Arc<T>>;
 
 /// When a user is locked out.
@@ -95,6 +97,13 @@ impl Snapshot {
     /// The active execution with a token of that sha256.
     pub fn execution(&self, token_sha256: &str) -> Option<&Arc<RunningExecution>> {
         self.executions.by_token(token_sha256)
+    }
+
+    /// Whether too many logins failed lately.
+    pub fn is_locked(&self, user: &User, now_ms: i64) -> bool {
+        self.lock.period_min >= 0
+            && user.secret.failed_logins > self.lock.failures_max
+            && user.secret.last_failed_at_ms + self.lock.period_min * MINUTE_MS > now_ms
     }
 
     /// System roles of a user.

@@ -16,6 +16,7 @@ mod own_execution;
 pub mod settings;
 pub mod tasks_graphs;
 pub mod tenants;
+pub mod tokens;
 pub mod users;
 mod visibility;
 

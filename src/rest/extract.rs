@@ -99,6 +99,14 @@ impl<B> Request<B> {
         }
     }
 
+    /// Starts reading what is true now: what a write has just changed.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down.
+    pub async fn now(&self) -> Result<View, Error> {
+        self.ctx.store.read(At::Now).await
+    }
+
     /// A stored document as answer, with the fields asked for.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! documents.
 use std::fmt::Write;
 
+use serde_json::Value;
 use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View};
 
 use super::{Answer, Include, Query, Request, query::shown};
@@ -55,9 +56,7 @@ impl Listing {
     /// 400 for fields that do not exist and numbers that are none.
     pub fn parse<B>(req: &Request<B>, view: View, scope: Scope) -> Result<Self, Error> {
         let query = req.query();
-        let size_default = req.ctx.directory.load().page_size;
-        let size = query.number("_size")?.unwrap_or(size_default);
-        let offset = query.number("_offset")?.unwrap_or(0);
+        let (size, offset) = paging(req)?;
         let all = query.flag("_get_all_results")?;
         let mut conditions = filters(query, view)?;
         conditions.extend(search(query, view));
@@ -98,6 +97,27 @@ impl Listing {
         documents: impl Iterator<Item = &'a str>,
         total: i64,
     ) -> Result<Answer, Error> {
+        let envelope = Envelope {
+            include: self.include.clone(),
+            size: self.size,
+            offset: self.offset,
+        };
+        envelope.around(documents, total)
+    }
+}
+
+struct Envelope {
+    include: Option<Include>,
+    size: i64,
+    offset: i64,
+}
+
+impl Envelope {
+    fn around<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a str>,
+        total: i64,
+    ) -> Result<Answer, Error> {
         let mut items = String::from(r#"{"items":["#);
         for (i, document) in documents.enumerate() {
             if i > 0 {
@@ -117,6 +137,52 @@ impl Listing {
         items.push_str(r#""filtered":null}}"#);
         Ok(Answer::text(items))
     }
+}
+
+/// The list of a few values that no view holds; `fields` are those it can be filtered by and reduced to.
+///
+/// # Errors
+/// 400 for a query that makes no sense.
+pub fn of_values<B>(req: &Request<B>, values: &[Value], fields: &[&str]) -> Result<Answer, Error> {
+    let query = req.query();
+    let (size, offset) = paging(req)?;
+    for (key, _) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
+        if !fields.contains(&key) {
+            return Err(Error::bad_parameters(format!(
+                "Filter keys '['{}']' do not exist. Allowed keys are: {fields:?}",
+                shown(key)
+            )));
+        }
+    }
+    let admits = |value: &&Value| {
+        query
+            .iter()
+            .filter(|(key, _)| !key.starts_with('_'))
+            .all(|(key, _)| {
+                let has = value.get(key).and_then(Value::as_str);
+                query.all(key).any(|wanted| has == Some(wanted))
+            })
+    };
+    let found: Vec<String> = values.iter().filter(admits).map(Value::to_string).collect();
+    let listing = Envelope {
+        include: Include::parse(query, |name| fields.contains(&name))?,
+        size,
+        offset,
+    };
+    let all = query.flag("_get_all_results")?;
+    let count = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let page = found
+        .iter()
+        .skip(if all { 0 } else { count(offset) })
+        .take(if all { usize::MAX } else { count(size) });
+    let total = i64::try_from(found.len()).map_err(Error::internal)?;
+    listing.around(page.map(String::as_str), total)
+}
+
+fn paging<B>(req: &Request<B>) -> Result<(i64, i64), Error> {
+    let size_default = req.ctx.directory.load().page_size;
+    let size = req.query().number("_size")?.unwrap_or(size_default);
+    Ok((size, req.query().number("_offset")?.unwrap_or(0)))
 }
 
 /// Keys that do not begin with `_` are fields; repeated ones are alternatives.

@@ -1,43 +1,92 @@
 //! The roles that run beside REST in one process.
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+};
+
 use super::{MANAGER_NAME, Running};
-use crate::{worker, workflow};
+use crate::{
+    broker::Broker,
+    consumers,
+    context::{Context, Roles},
+    worker, workflow,
+};
 
 /// Starts them.
 pub(super) fn start(running: &Running) {
-    let (ctx, drivers) = (running.ctx.clone(), running.drivers.clone());
-    running
-        .drivers
-        .spawn("executor", workflow::run(ctx, drivers));
-    worker(running);
-}
-
-/// Runs operations that arrive over RabbitMQ.
-fn worker(running: &Running) {
+    executor(running);
     let Some(broker) = running.ctx.broker.clone() else {
         tracing::warn!("no amqp_url is set: operations are not run");
         return;
     };
+    consumers(running, broker.clone());
+    worker(running, broker);
+}
+
+/// Says that a role runs, until it is dropped.
+struct Runs {
+    ctx: Arc<Context>,
+    role: fn(&Roles) -> &AtomicBool,
+}
+
+impl Runs {
+    fn new(ctx: &Arc<Context>, role: fn(&Roles) -> &AtomicBool) -> Self {
+        role(&ctx.roles).store(true, Ordering::Relaxed);
+        Self {
+            ctx: ctx.clone(),
+            role,
+        }
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        (self.role)(&self.ctx.roles).store(false, Ordering::Relaxed);
+    }
+}
+
+/// Takes in what plugins and agents tell over RabbitMQ.
+fn consumers(running: &Running, broker: Broker) {
+    let (ctx, stop) = (running.ctx.clone(), running.drivers.stop_token());
+    running.drivers.spawn("logs and events", async move {
+        consumers::logs::run(ctx, broker, stop).await;
+    });
+}
+
+/// Runs workflows.
+fn executor(running: &Running) {
+    let (ctx, tasks) = (running.ctx.clone(), running.drivers.clone());
+    let runs = Runs::new(&ctx, |roles| &roles.executor);
+    running.drivers.spawn("executor", async move {
+        workflow::run(ctx, tasks).await;
+        drop(runs);
+    });
+}
+
+/// Runs operations that arrive over RabbitMQ.
+fn worker(running: &Running, broker: Broker) {
     let settings = &running.ctx.settings;
     let rest_url = format!("http://{}", reachable(running.addr));
     let work_dir = settings.data_dir.join("worker");
     let options = worker::Options::new(&rest_url, settings.python.clone(), work_dir, MANAGER_NAME);
     let stop = running.drivers.stop_token();
+    let runs = Runs::new(&running.ctx, |roles| &roles.worker);
     running.drivers.spawn("worker", async move {
-        if let Err(error) = worker::run(options, broker, stop).await {
+        let ended = worker::run(options, broker, stop).await;
+        drop(runs);
+        if let Err(error) = ended {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "the worker cannot start");
         }
     });
 }
 
-/// An address that can be connected to: who listens on all addresses is reached on this machine's
-/// own.
-fn reachable(mut addr: std::net::SocketAddr) -> std::net::SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr.ip() {
-            std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
+/// An address that can be connected to: who listens on all addresses is reached on this machine's own.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
     addr
 }

@@ -5,7 +5,10 @@ use super::Route;
 use crate::context::Context;
 
 mod blueprints;
+mod cluster;
+mod config;
 mod deployments;
+mod edition;
 mod evaluate;
 mod events;
 mod executions;
@@ -13,8 +16,14 @@ mod health;
 mod node_instances;
 mod nodes;
 mod operations;
+mod permissions;
+mod provider;
+mod status;
 mod summary;
 mod tasks_graphs;
+mod tenants;
+mod tokens;
+mod users;
 mod version;
 mod workflows;
 
@@ -22,17 +31,27 @@ mod workflows;
 pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
     vec![
         blueprints::routes(ctx),
+        cluster::routes(ctx),
+        config::routes(ctx),
         deployments::routes(ctx),
+        edition::routes(ctx),
         evaluate::routes(ctx),
         events::routes(ctx),
         executions::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
         operations::routes(ctx),
+        permissions::routes(ctx),
+        provider::routes(ctx),
+        status::routes(ctx),
         summary::routes(ctx),
         tasks_graphs::routes(ctx),
+        tenants::routes(ctx),
+        tokens::routes(ctx),
+        users::routes(ctx),
         version::routes(ctx),
         workflows::routes(ctx),
+        users::own(ctx),
     ]
 }
 

@@ -2,6 +2,7 @@
 pub(super) mod blueprints;
 pub(super) mod deployments;
 pub(super) mod nodes;
+pub(super) mod users;
 pub(super) mod workflows;
 
 use stratalog_projections::StoredRow;

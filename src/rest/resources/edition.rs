@@ -1,0 +1,135 @@
+//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`, and `/plugins` until there
+//! are any.
+use std::sync::Arc;
+
+use serde_json::json;
+use warp::Filter;
+
+use crate::{
+    auth::Permission,
+    context::Context,
+    error::Error,
+    rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+};
+
+const PLUGIN: [&str; 26] = [
+    "id",
+    "archive_name",
+    "distribution",
+    "distribution_release",
+    "distribution_version",
+    "excluded_wheels",
+    "package_name",
+    "package_source",
+    "package_version",
+    "supported_platform",
+    "supported_py_versions",
+    "uploaded_at",
+    "wheels",
+    "title",
+    "blueprint_labels",
+    "labels",
+    "resource_tags",
+    "file_server_path",
+    "yaml_url_path",
+    "installation_state",
+    "yaml_files_paths",
+    "visibility",
+    "tenant_name",
+    "created_by",
+    "resource_availability",
+    "private_resource",
+];
+
+/// All of them.
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    one_of(vec![
+        license_check(ctx),
+        told(ctx, "idp", Permission::IdentityProviderGet, "local"),
+        told(ctx, "ldap", Permission::LdapStatusGet, "disabled"),
+        maintenance(ctx),
+        plugins(ctx),
+        plugin(ctx),
+    ])
+}
+
+/// `GET /license-check`: nothing here needs a licence.
+fn license_check(ctx: &Arc<Context>) -> Route {
+    warp::path!("license-check")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            req?;
+            Answer::json("OK")
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /idp`, `GET /ldap`: users are our own.
+fn told(
+    ctx: &Arc<Context>,
+    path: &'static str,
+    permission: Permission,
+    answer: &'static str,
+) -> Route {
+    warp::path(path)
+        .and(warp::path::end())
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(move |req: Result<Request, Error>| async move {
+            req?.caller.require(permission)?;
+            Answer::json(answer)
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /maintenance`
+fn maintenance(ctx: &Arc<Context>) -> Route {
+    warp::path!("maintenance")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            req?.caller.require(Permission::MaintenanceModeGet)?;
+            Answer::json(&json!({
+                "status": "deactivated",
+                "activated_at": "",
+                "activation_requested_at": "",
+                "remaining_executions": null,
+                "requested_by": "",
+            }))
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /plugins`
+fn plugins(ctx: &Arc<Context>) -> Route {
+    warp::path!("plugins")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            req.caller
+                .scope(req.all_tenants()?, Permission::PluginList)?;
+            list::of_values(&req, &[], &PLUGIN)
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /plugins/{id}`
+fn plugin(ctx: &Arc<Context>) -> Route {
+    warp::path!("plugins" / Segment)
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            req.caller.require(Permission::PluginGet)?;
+            req.caller.tenant()?;
+            Err::<Answer, _>(Error::not_found("Plugin", &id))
+        })
+        .map(reply::ok)
+        .boxed()
+}

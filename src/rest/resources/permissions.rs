@@ -1,0 +1,70 @@
+//! `/permissions`
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use warp::Filter;
+
+use crate::{
+    auth::{Permission, Role, permission},
+    context::Context,
+    error::{Error, ErrorCode},
+    rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+};
+
+const FIELDS: [&str; 2] = ["role", "permission"];
+
+/// `/permissions`
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    warp::path("permissions")
+        .and(one_of(vec![all(ctx), of_role(ctx)]))
+        .boxed()
+}
+
+/// Permissions are for administrators only; others are told so with a 401.
+fn check(req: &Request) -> Result<(), Error> {
+    if req.caller.may(Permission::Administrators) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        ErrorCode::Unauthorized,
+        "User unauthorized: Only admin users are permitted to edit permissions",
+    ))
+}
+
+fn listed(req: &Request, is_wanted: impl Fn(Role) -> bool) -> Result<Answer, Error> {
+    let pairs: Vec<Value> = permission::all()
+        .flat_map(|(name, roles)| roles.iter().map(move |role| (name, role)))
+        .filter(|(_, role)| is_wanted(*role))
+        .map(|(name, role)| json!({"role": role.wire(), "permission": name}))
+        .collect();
+    list::of_values(req, &pairs, &FIELDS)
+}
+
+/// `GET /permissions`
+fn all(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            check(&req)?;
+            listed(&req, |_| true)
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /permissions/{role}`
+fn of_role(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment)
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |Segment(name), req: Result<Request, Error>| {
+            let req = req?;
+            check(&req)?;
+            let role = Role::by_name(&name).ok_or_else(|| Error::not_found("Role", &name))?;
+            listed(&req, |other| other == role)
+        })
+        .map(reply::ok)
+        .boxed()
+}
