@@ -6,6 +6,7 @@ pub mod deployments;
 mod execution_end;
 mod execution_log;
 pub mod executions;
+pub mod files;
 mod ids;
 pub mod labels;
 pub mod logs;

@@ -19,6 +19,8 @@ use crate::{
 };
 
 mod create;
+#[cfg(test)]
+mod tests;
 pub(crate) use create::decide as decide_creation;
 pub use create::{NewNodeInstance, create};
 

@@ -1,6 +1,8 @@
 //! The execution behind a request, where what may be done depends on it.
 use stratalog_projections::views::{executions::Execution, scoped};
 
+use uuid::Uuid;
+
 use crate::{
     auth::Caller,
     error::{Error, ErrorCode},
@@ -9,6 +11,15 @@ use crate::{
 
 /// Workflows that may change what is fixed otherwise.
 const UPDATES: [&str; 2] = ["update", "csys_new_deployment_update"];
+
+/// Identity of a new execution.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "identities are minted where commands are made"
+)]
+pub(crate) fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
 
 /// The execution, if there is one.
 ///

@@ -82,6 +82,7 @@
 mod answer;
 pub mod body;
 pub mod extract;
+mod fileserver;
 mod include;
 pub mod list;
 mod query;

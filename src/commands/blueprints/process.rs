@@ -345,7 +345,7 @@ impl Upload<'_> {
     }
 
     fn attached(&self, blueprint: &Blueprint, wanted: &[Wanted]) -> Labels {
-        let by = (clock::now_ms(), self.caller.username.as_str());
+        let by = (clock::now_ms(), self.execution.created_by.as_str());
         Labels {
             labels: labels::replaced(&blueprint.labels, wanted, by),
         }

@@ -5,7 +5,6 @@ use stratalog_schema::{
     Category, Event, StreamId,
     events::{BlueprintCreated, ExecutionCreated, Scope},
 };
-use uuid::Uuid;
 
 use super::{MODEL, STATES, archive, delete::deleted, is_failed, namesakes, stream};
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     commands::{
         ids,
         labels::{self, Wanted},
-        visibility,
+        own_execution, visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -88,7 +87,7 @@ pub async fn upload(
             visibility,
             created_by: creator(caller, &upload),
         },
-        execution: (!upload.skip_execution).then(|| Uuid::now_v7().to_string()),
+        execution: (!upload.skip_execution).then(own_execution::new_id),
         stored,
         upload,
         now_ms: clock::now_ms(),
@@ -203,8 +202,7 @@ fn created(
         None if upload.url.is_some() => "pending",
         None => "uploading",
     };
-    // labels asked for come with the result of the upload, unless there is no workflow that would
-    // set them
+    // labels asked for come with the result of the upload, unless there is no workflow that would set them
     let labels = match &execution {
         Some(_) => Vec::new(),
         None => labels::replaced(&[], &upload.labels, (now_ms, &scope.created_by)),

@@ -1,5 +1,5 @@
-//! Creating a deployment: its row and the execution that makes its environment, in one append; or,
-//! restored, all of it at once.
+//! Creating a deployment: its row and the execution that makes its environment, in one append; or, restored, all of
+//! it at once.
 use serde_json::{Map, Value, json};
 use stratalog_projections::{
     View,
@@ -10,7 +10,6 @@ use stratalog_schema::{
     events::{DeploymentChanged, DeploymentCreated, ExecutionCreated, File, FilesStored, Scope},
     time::wire,
 };
-use uuid::Uuid;
 
 use super::{CREATE_WORKFLOW, MODEL, belonging, delete::deleted, inputs, stream, tree, visibility};
 use crate::{
@@ -96,7 +95,7 @@ pub async fn create(
         caller.require(Permission::SetOwner)?;
     }
     let now_ms = clock::now_ms();
-    let execution = new.restored.is_none().then(|| Uuid::now_v7().to_string());
+    let execution = new.restored.is_none().then(own_execution::new_id);
     let creator = new.created_by.as_ref().unwrap_or(&caller.username);
     let scope = Scope {
         tenant: tenant.to_owned(),
@@ -175,8 +174,7 @@ async fn check_blueprint(
     check_plugins(&plan)
 }
 
-/// Every plugin a plan wants installed must be there; what a blueprint brings along itself is not
-/// asked for.
+/// Every plugin a plan wants installed must be there; what a blueprint brings along itself is not asked for.
 fn check_plugins(plan: &Map<String, Value>) -> Result<(), Error> {
     for section in [
         "deployment_plugins_to_install",

@@ -1,5 +1,4 @@
-//! Deleting a deployment: what stands against it, and the execution that takes its environment
-//! away.
+//! Deleting a deployment: what stands against it, and the execution that takes its environment away.
 use serde_json::json;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
@@ -12,13 +11,12 @@ use stratalog_schema::{
     Category, Event, StreamId,
     events::{self, DeploymentChanged, DeploymentDeleted, ExecutionCreated},
 };
-use uuid::Uuid;
 
 use super::{DELETE_WORKFLOW, MODEL, PARENT_LABEL, belonging, stream, tree};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::blueprints::remove_tree,
+    commands::{blueprints::remove_tree, own_execution},
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View as Reader},
@@ -50,7 +48,7 @@ pub async fn delete(
 ) -> Result<String, Error> {
     caller.require(Permission::DeploymentDelete)?;
     let now_ms = clock::now_ms();
-    let execution = Uuid::now_v7().to_string();
+    let execution = own_execution::new_id();
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -111,8 +109,8 @@ fn start(
     }
 }
 
-/// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said
-/// of its executions must come before.
+/// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said of its
+/// executions must come before.
 pub fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
     decision.event(
         stream(tenant, id),

@@ -1,4 +1,6 @@
 //! What a deployment offers, evaluated at the moment the reader looks at.
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use stratalog_projections::views::{Json, deployments::Deployment};
 
@@ -62,6 +64,46 @@ pub async fn functions(
         })
         .await?
         .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
+}
+
+/// Nodes of any deployments with the functions in their properties evaluated, on behalf of an instance where one is
+/// given. They gain the member `name`.
+///
+/// # Errors
+/// 400 when a function cannot be evaluated; database errors.
+pub async fn nodes(
+    view: &View,
+    nodes: Vec<Value>,
+    instance: Option<&str>,
+) -> Result<Vec<Value>, Error> {
+    let text = |node: &Value, key: &str| {
+        let found = node.get(key).and_then(Value::as_str);
+        found.unwrap_or_default().to_owned()
+    };
+    let mut known: HashMap<(String, String), Known> = HashMap::new();
+    let mut evaluated = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let of = (text(&node, "tenant_name"), text(&node, "deployment_id"));
+        if !known.contains_key(&of) {
+            let deployment = super::load(view, &of.0, &of.1).await?;
+            known.insert(of.clone(), Known::read(view, &deployment).await?);
+        }
+        let Some(deployment) = known.get_mut(&of) else {
+            continue;
+        };
+        let outcome = deployment
+            .evaluate(view, 0, &|storage| {
+                functions::evaluate_node(storage, &node, instance)
+            })
+            .await?;
+        let mut node = outcome.map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))?;
+        let name = node.get("id").cloned();
+        if let (Some(members), Some(name)) = (node.as_object_mut(), name) {
+            members.insert("name".to_owned(), name);
+        }
+        evaluated.push(node);
+    }
+    Ok(evaluated)
 }
 
 /// A node instance with the functions in its runtime properties evaluated.

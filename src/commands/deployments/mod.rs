@@ -20,7 +20,7 @@ use crate::error::Error;
 pub use create::{CreateDeployment, Restored, create};
 pub use delete::{DeleteDeployment, delete, deleted};
 pub use environment::create_environment;
-pub use evaluate::{capabilities, functions, instance, outputs};
+pub use evaluate::{capabilities, functions, instance, nodes, outputs};
 pub use patch::{PatchDeployment, patch};
 pub use visibility::set_visibility;
 

@@ -62,5 +62,5 @@ pub(super) fn unversioned(ctx: &Arc<Context>) -> Route {
 
 /// What stands outside `/api`.
 pub(super) fn outside(ctx: &Arc<Context>) -> Vec<Route> {
-    vec![health::routes(ctx)]
+    vec![health::routes(ctx), super::fileserver::routes(ctx)]
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use stratalog_projections::View as ViewName;
 use warp::{Filter, reply::Response};
 
@@ -15,6 +16,7 @@ use crate::{
     context::Context,
     error::Error,
     rest::{Answer, Request, Route, Segment, extract, list::Listing, one_of, reply, wire},
+    store::View,
 };
 
 /// `/nodes`
@@ -39,11 +41,24 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let listing = Listing::parse(req, ViewName::Nodes, scope)?;
     let view = req.view().await?;
     let listed = view.list(&listing.query).await?;
-    let documents = wire::nodes::join(&view, &listed.rows, listing.include.as_ref()).await?;
+    let mut documents = wire::nodes::join(&view, &listed.rows, listing.include.as_ref()).await?;
+    if req.query().flag("_evaluate_functions")? {
+        documents = evaluated(req, &view, &documents).await?;
+    }
     let position = view.position();
     drop(view.finish().await?);
     let documents = documents.iter().map(String::as_str);
     Ok(listing.envelope(documents, listed.total)?.at(position))
+}
+
+async fn evaluated(req: &Request, view: &View, documents: &[String]) -> Result<Vec<String>, Error> {
+    let mut nodes: Vec<Value> = Vec::with_capacity(documents.len());
+    for document in documents {
+        nodes.push(serde_json::from_str(document).map_err(Error::internal)?);
+    }
+    let instance = req.query().get("_instance_context");
+    let nodes = commands::deployments::nodes(view, nodes, instance).await?;
+    Ok(nodes.iter().map(Value::to_string).collect())
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,269 @@
+//! `/resources/…`: the resource directory over HTTP. Who may do what is decided once, on the canonical path.
+use std::sync::Arc;
+
+use http::{HeaderValue, header::CONTENT_TYPE};
+use stratalog_projections::{At, View as ViewName, views::scoped};
+use warp::{Filter, reply::Response};
+
+use super::{BodyStream, Request, Route, extract, one_of, reply};
+use crate::{
+    auth::Permission,
+    context::Context,
+    dsl::types::BuiltIn,
+    error::{Error, ErrorCode},
+    files::{
+        pack::{Content, PackFormat, PackedFile, pack},
+        path::{Class, Requested, ResourcePath, TenantArea},
+        serve::{Download, index_json},
+    },
+};
+
+mod write;
+
+/// The map of a directory's files, inside its archive.
+const INDEX_NAME: &str = ".cloudify-index.json";
+
+/// `/resources`
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    let rest = || {
+        warp::path("resources")
+            .and(warp::path::tail())
+            .map(|_| ())
+            .untuple_one()
+    };
+    let read = rest()
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| read(&req?).await)
+        .map(reply::any);
+    let put = rest()
+        .and(warp::put())
+        .and(extract::upload(ctx))
+        .then(async |req: Result<Request<BodyStream>, Error>| write::put(req?).await)
+        .map(reply::ok);
+    let post = rest()
+        .and(warp::post())
+        .and(extract::upload(ctx))
+        .then(async |req: Result<Request<BodyStream>, Error>| write::post(req?).await)
+        .map(reply::ok);
+    let delete = rest()
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| write::delete(&req?).await)
+        .map(reply::no_content);
+    one_of(vec![
+        public(ctx),
+        read.boxed(),
+        put.boxed(),
+        post.boxed(),
+        delete.boxed(),
+    ])
+}
+
+/// Agent packages: fetched before there are credentials.
+fn public(ctx: &Arc<Context>) -> Route {
+    let ctx = ctx.clone();
+    warp::path!("resources" / "cloudify_agent" / ..)
+        .and(warp::path::tail())
+        .map(|_| ())
+        .untuple_one()
+        .and(warp::get())
+        .and(extract::open())
+        .then(move |head: Arc<extract::Head>| {
+            let ctx = ctx.clone();
+            async move {
+                let requested = parse(&head.path)?;
+                match requested.path.class() {
+                    Class::Public => file(&ctx, &head, &requested.path).await,
+                    _ => Err(missing(&requested.path)),
+                }
+            }
+        })
+        .map(reply::any)
+        .boxed()
+}
+
+/// The path a request means.
+fn requested<B>(req: &Request<B>) -> Result<Requested, Error> {
+    parse(&req.head.path)
+}
+
+fn parse(path: &str) -> Result<Requested, Error> {
+    let raw = path.trim_start_matches('/');
+    let raw = raw.strip_prefix("resources").unwrap_or(raw);
+    ResourcePath::from_url(raw).map_err(|error| match error {
+        crate::files::path::PathError::Empty => Error::refused(
+            ErrorCode::NotFound,
+            "The requested URL was not found on the server.",
+        ),
+        other => Error::bad_parameters(other.to_string()),
+    })
+}
+
+fn missing(path: &ResourcePath) -> Error {
+    Error::refused(
+        ErrorCode::NotFound,
+        format!("The requested resource {path} was not found"),
+    )
+}
+
+async fn read(req: &Request) -> Result<Response, Error> {
+    let Requested { path, is_directory } = requested(req)?;
+    allow_reading(req, &path).await?;
+    if !is_directory {
+        return file(&req.ctx, &req.head, &path).await;
+    }
+    let wants_archive = req
+        .query()
+        .get("archive")
+        .is_some_and(|flag| !flag.is_empty());
+    let current = req.ctx.files.load();
+    if wants_archive {
+        let is_head = req.head.is_head;
+        let archive = req
+            .ctx
+            .file_server
+            .archive(&current.manifest, &path, is_head);
+        if let Some(archive) = archive {
+            return archive.map_err(Error::internal);
+        }
+        require_empty_workdir(req, &path).await?;
+        return empty_archive(req, &path).await;
+    }
+    let index = match index_json(&current.manifest, &path) {
+        Some(index) => index,
+        None => {
+            require_empty_workdir(req, &path).await?;
+            "{}".to_owned()
+        }
+    };
+    let mut response = Response::new(index.into());
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+async fn file(ctx: &Context, head: &extract::Head, path: &ResourcePath) -> Result<Response, Error> {
+    let Some(entry) = ctx.files.get(path) else {
+        return built_in(path).ok_or_else(|| missing(path));
+    };
+    let download = Download {
+        entry: &entry,
+        file_name: path.file_name(),
+        headers: &head.headers,
+        is_head: head.is_head,
+    };
+    ctx.file_server
+        .file(download)
+        .await
+        .map_err(Error::internal)
+}
+
+/// The built-in types, where blueprints and tools look for them.
+fn built_in(path: &ResourcePath) -> Option<Response> {
+    let text = match path.segments().collect::<Vec<_>>().as_slice() {
+        ["cloudify", "types", "types.yaml"] => BuiltIn::Latest.text(),
+        ["spec", "cloudify", version, "types.yaml"]
+        | ["cloudify", "types", "cache", version, "types.yaml"] => {
+            BuiltIn::for_version(version).text()
+        }
+        _ => return None,
+    };
+    let mut response = Response::new(text.into());
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    Some(response)
+}
+
+/// A deployment that has stored nothing yet has a working directory all the same.
+async fn require_empty_workdir(req: &Request, path: &ResourcePath) -> Result<(), Error> {
+    let Class::Tenant {
+        area: TenantArea::Deployments,
+        tenant,
+        item: Some(id),
+    } = path.class()
+    else {
+        return Err(missing(path));
+    };
+    if path.segments().count() != 3 {
+        return Err(missing(path));
+    }
+    let view = req.ctx.store.read(At::Now).await?;
+    let found = view.row(ViewName::Deployments, &scoped(tenant, id)).await?;
+    drop(view.finish().await?);
+    found.map(|_| ()).ok_or_else(|| missing(path))
+}
+
+/// An archive of nothing but its index.
+async fn empty_archive(req: &Request, path: &ResourcePath) -> Result<Response, Error> {
+    let files = vec![PackedFile {
+        path: ResourcePath::parse(INDEX_NAME).map_err(Error::internal)?,
+        mode: 0o644,
+        mtime_s: 0,
+        size_bytes: 2,
+        content: Content::Bytes("{}".into()),
+    }];
+    let blobs = req.ctx.blobs.clone();
+    let packed = tokio::task::spawn_blocking(move || {
+        let mut packed = Vec::new();
+        pack(&blobs, PackFormat::TarGz, files, &mut packed).map(|()| packed)
+    });
+    let packed = packed
+        .await
+        .map_err(Error::internal)?
+        .map_err(Error::internal)?;
+    let mut response = Response::new(packed.into());
+    let disposition = format!("attachment; filename=\"{}.tar.gz\"", path.file_name());
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    if let Ok(disposition) = HeaderValue::try_from(disposition) {
+        headers.insert(http::header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
+
+/// Refuses who may not read a path.
+async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> {
+    match path.class() {
+        Class::Shared | Class::Public => Ok(()),
+        Class::Snapshot { .. } => req.caller.require(Permission::SnapshotDownload),
+        Class::LogBundle { .. } => req.caller.require(Permission::LogBundleDownload),
+        Class::Plugin { .. } if req.caller.is_unbounded() => Ok(()),
+        Class::Plugin { .. } | Class::Denied => Err(missing(path)),
+        Class::Tenant { area, tenant, item } => {
+            known_tenant(req, tenant, path)?;
+            let inside = req.caller.in_tenant(tenant);
+            match inside.require(Permission::FileServerAuth) {
+                Ok(()) => Ok(()),
+                Err(refusal) => match (area, item) {
+                    (TenantArea::Blueprints | TenantArea::UploadedBlueprints, Some(id))
+                        if is_global(req, tenant, id).await? =>
+                    {
+                        Ok(())
+                    }
+                    _ => Err(refusal),
+                },
+            }
+        }
+    }
+}
+
+fn known_tenant<B>(req: &Request<B>, tenant: &str, path: &ResourcePath) -> Result<(), Error> {
+    match req.ctx.directory.load().tenant(tenant) {
+        Some(_) => Ok(()),
+        None => Err(missing(path)),
+    }
+}
+
+async fn is_global(req: &Request, tenant: &str, id: &str) -> Result<bool, Error> {
+    let view = req.ctx.store.read(At::Now).await?;
+    let row = view.row(ViewName::Blueprints, &scoped(tenant, id)).await?;
+    drop(view.finish().await?);
+    Ok(row.is_some_and(|row| row.owner.visibility.as_deref() == Some("global")))
+}
