@@ -25,8 +25,8 @@ fn missing(id: &str) -> Error {
     Error::refused(ErrorCode::NotFound, format!("Could not find token {id}"))
 }
 
-/// Creates a token for the caller and gives its id and value; the value is told only here. Tokens of the caller
-/// that have expired are deleted.
+/// Creates a token for the caller and gives its id and value; the value is told only here. Tokens
+/// of the caller that have expired are deleted.
 ///
 /// # Errors
 /// 400 for an expiration that is none or past.

@@ -1,4 +1,5 @@
-//! `/resources/…`: the resource directory over HTTP. Who may do what is decided once, on the canonical path.
+//! `/resources/…`: the resource directory over HTTP. Who may do what is decided once, on the
+//! canonical path.
 use std::sync::Arc;
 
 use http::{HeaderValue, header::CONTENT_TYPE};

@@ -139,7 +139,8 @@ impl Envelope {
     }
 }
 
-/// The list of a few values that no view holds; `fields` are those it can be filtered by and reduced to.
+/// The list of a few values that no view holds; `fields` are those it can be filtered by and
+/// reduced to.
 ///
 /// # Errors
 /// 400 for a query that makes no sense.

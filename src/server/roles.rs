@@ -81,7 +81,8 @@ fn worker(running: &Running, broker: Broker) {
     });
 }
 
-/// An address that can be connected to: who listens on all addresses is reached on this machine's own.
+/// An address that can be connected to: who listens on all addresses is reached on this machine's
+/// own.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),

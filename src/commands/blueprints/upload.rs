@@ -202,7 +202,8 @@ fn created(
         None if upload.url.is_some() => "pending",
         None => "uploading",
     };
-    // labels asked for come with the result of the upload, unless there is no workflow that would set them
+    // labels asked for come with the result of the upload, unless there is no workflow that would
+    // set them
     let labels = match &execution {
         Some(_) => Vec::new(),
         None => labels::replaced(&[], &upload.labels, (now_ms, &scope.created_by)),

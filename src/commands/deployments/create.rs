@@ -1,5 +1,5 @@
-//! Creating a deployment: its row and the execution that makes its environment, in one append; or, restored, all of
-//! it at once.
+//! Creating a deployment: its row and the execution that makes its environment, in one append; or,
+//! restored, all of it at once.
 use serde_json::{Map, Value, json};
 use stratalog_projections::{
     View,
@@ -174,7 +174,8 @@ async fn check_blueprint(
     check_plugins(&plan)
 }
 
-/// Every plugin a plan wants installed must be there; what a blueprint brings along itself is not asked for.
+/// Every plugin a plan wants installed must be there; what a blueprint brings along itself is not
+/// asked for.
 fn check_plugins(plan: &Map<String, Value>) -> Result<(), Error> {
     for section in [
         "deployment_plugins_to_install",

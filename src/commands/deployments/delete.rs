@@ -1,4 +1,5 @@
-//! Deleting a deployment: what stands against it, and the execution that takes its environment away.
+//! Deleting a deployment: what stands against it, and the execution that takes its environment
+//! away.
 use serde_json::json;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
@@ -109,8 +110,8 @@ fn start(
     }
 }
 
-/// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said of its
-/// executions must come before.
+/// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said
+/// of its executions must come before.
 pub fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
     decision.event(
         stream(tenant, id),

@@ -66,8 +66,8 @@ pub async fn functions(
         .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
 }
 
-/// Nodes of any deployments with the functions in their properties evaluated, on behalf of an instance where one is
-/// given. They gain the member `name`.
+/// Nodes of any deployments with the functions in their properties evaluated, on behalf of an
+/// instance where one is given. They gain the member `name`.
 ///
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.

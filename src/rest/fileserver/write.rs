@@ -1,5 +1,5 @@
-//! Storing and removing files under `/resources`: working directories of deployments, and what administrators put
-//! into the directories meant for it.
+//! Storing and removing files under `/resources`: working directories of deployments, and what
+//! administrators put into the directories meant for it.
 use chrono::DateTime;
 use stratalog_schema::events::File;
 
@@ -95,8 +95,8 @@ pub(super) async fn delete(req: &Request) -> Result<(), Error> {
     commands::files::remove(&req.ctx, &caller, &target.path).await
 }
 
-/// Who may write there: operators into working directories, managers into what belongs to their tenant,
-/// administrators into what everybody shares. Everything else is the manager's own.
+/// Who may write there: operators into working directories, managers into what belongs to their
+/// tenant, administrators into what everybody shares. Everything else is the manager's own.
 fn writer<B>(req: &Request<B>, path: &ResourcePath) -> Result<Caller, Error> {
     match path.class() {
         Class::Tenant {

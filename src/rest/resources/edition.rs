@@ -1,5 +1,5 @@
-//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`, and `/plugins` until there
-//! are any.
+//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`, and
+//! `/plugins` until there are any.
 use std::sync::Arc;
 
 use serde_json::json;

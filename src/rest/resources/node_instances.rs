@@ -67,8 +67,8 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     req.document(&view, ViewName::NodeInstances, &evaluated.to_string())
 }
 
-/// Whether a text can hold a call of an intrinsic function at all. Workers ask for evaluated instances all the time,
-/// and hardly any of them holds one.
+/// Whether a text can hold a call of an intrinsic function at all. Workers ask for evaluated
+/// instances all the time, and hardly any of them holds one.
 fn may_hold_calls(document: &str) -> bool {
     const BEGINNINGS: [&str; 4] = ["\"get_", "\"concat\"", "\"merge\"", "\"string_"];
     BEGINNINGS.iter().any(|name| document.contains(name))
