@@ -7,8 +7,6 @@ use unicode_normalization::UnicodeNormalization;
 use super::ids;
 use crate::error::Error;
 
-#[cfg(test)]
-mod tests;
 
 /// Longest value.
 const VALUE_CHARS_MAX: usize = 256;

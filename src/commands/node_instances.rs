@@ -19,8 +19,6 @@ use crate::{
 };
 
 mod create;
-#[cfg(test)]
-mod tests;
 pub(crate) use create::decide as decide_creation;
 pub use create::{NewNodeInstance, create};
 
