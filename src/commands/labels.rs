@@ -7,7 +7,6 @@ use unicode_normalization::UnicodeNormalization;
 use super::ids;
 use crate::error::Error;
 
-
 /// Longest value.
 const VALUE_CHARS_MAX: usize = 256;
 /// Keys that begin with this are ours.
