@@ -97,22 +97,37 @@ impl Listing {
         documents: impl Iterator<Item = &'a str>,
         total: i64,
     ) -> Result<Answer, Error> {
+        self.filtered_envelope(documents, total, None)
+    }
+
+    /// As [`Listing::envelope`], with how many rows filter rules left out.
+    ///
+    /// # Errors
+    /// As [`Listing::envelope`].
+    pub fn filtered_envelope<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a str>,
+        total: i64,
+        filtered: Option<i64>,
+    ) -> Result<Answer, Error> {
         let envelope = Envelope {
-            include: self.include.clone(),
+            include: self.include.as_ref(),
             size: self.size,
             offset: self.offset,
+            filtered,
         };
         envelope.around(documents, total)
     }
 }
 
-struct Envelope {
-    include: Option<Include>,
+struct Envelope<'a> {
+    include: Option<&'a Include>,
     size: i64,
     offset: i64,
+    filtered: Option<i64>,
 }
 
-impl Envelope {
+impl Envelope<'_> {
     fn around<'a>(
         &self,
         documents: impl Iterator<Item = &'a str>,
@@ -123,7 +138,7 @@ impl Envelope {
             if i > 0 {
                 items.push(',');
             }
-            match &self.include {
+            match self.include {
                 Some(include) => items.push_str(&include.project(document)?),
                 None => items.push_str(document),
             }
@@ -134,19 +149,25 @@ impl Envelope {
             r#"],"metadata":{{"pagination":{{"total":{total},"size":{size},"offset":{offset}}},"#
         )
         .map_err(Error::internal)?;
-        items.push_str(r#""filtered":null}}"#);
+        match self.filtered {
+            Some(filtered) => write!(items, r#""filtered":{filtered}}}}}"#),
+            None => write!(items, r#""filtered":null}}}}"#),
+        }
+        .map_err(Error::internal)?;
         Ok(Answer::text(items))
     }
 }
 
 /// The list of a few values that no view holds; `fields` are those it can be filtered by and
-/// reduced to.
+/// reduced to. They were the same at any moment, but a moment that never was is refused.
 ///
 /// # Errors
-/// 400 for a query that makes no sense.
-pub fn of_values<B>(req: &Request<B>, values: &[Value], fields: &[&str]) -> Result<Answer, Error> {
+/// 400 for a query that makes no sense; `Unavailable` when the database is down.
+pub async fn of_values(req: &Request, values: &[Value], fields: &[&str]) -> Result<Answer, Error> {
+    let view = req.view().await?;
+    let position = view.position();
+    drop(view.finish().await?);
     let query = req.query();
-    let (size, offset) = paging(req)?;
     for (key, _) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
         if !fields.contains(&key) {
             return Err(Error::bad_parameters(format!(
@@ -165,12 +186,41 @@ pub fn of_values<B>(req: &Request<B>, values: &[Value], fields: &[&str]) -> Resu
             })
     };
     let found: Vec<String> = values.iter().filter(admits).map(Value::to_string).collect();
+    let include = Include::parse(query, |name| fields.contains(&name))?;
+    Ok(page_of(req, &found, include.as_ref())?.at(position))
+}
+
+/// The list of a few texts, those that `_search` finds.
+///
+/// # Errors
+/// 400 for a query that makes no sense.
+pub fn of_texts<B>(req: &Request<B>, texts: &[String]) -> Result<Answer, Error> {
+    let wanted = req.query().get("_search").map(str::to_lowercase);
+    let admits = |text: &&String| {
+        let wanted = wanted.as_deref();
+        wanted.is_none_or(|wanted| text.to_lowercase().contains(wanted))
+    };
+    let texts = texts.iter().filter(admits);
+    let found: Vec<String> = texts
+        .map(|text| Value::from(text.as_str()).to_string())
+        .collect();
+    page_of(req, &found, None)
+}
+
+/// The page asked for of documents that are all there.
+fn page_of<B>(
+    req: &Request<B>,
+    found: &[String],
+    include: Option<&Include>,
+) -> Result<Answer, Error> {
+    let (size, offset) = paging(req)?;
     let listing = Envelope {
-        include: Include::parse(query, |name| fields.contains(&name))?,
+        include,
         size,
         offset,
+        filtered: None,
     };
-    let all = query.flag("_get_all_results")?;
+    let all = req.query().flag("_get_all_results")?;
     let count = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
     let page = found
         .iter()

@@ -58,7 +58,7 @@ fn managers(ctx: &Arc<Context>) -> Route {
             let req = req?;
             req.caller.require(Permission::ManagerGet)?;
             let manager = manager(&req.ctx).await?;
-            list::of_values(&req, &[manager], &MANAGER)
+            list::of_values(&req, &[manager], &MANAGER).await
         })
         .map(reply::ok)
         .boxed()
@@ -102,7 +102,7 @@ async fn listed_brokers(req: &Request) -> Result<Answer, Error> {
     req.caller.require(Permission::BrokerGet)?;
     let settings = &req.ctx.settings;
     let Some(address) = &settings.amqp_url else {
-        return list::of_values(req, &[], &BROKER);
+        return list::of_values(req, &[], &BROKER).await;
     };
     let url = Url::parse(&address.0).map_err(Error::internal)?;
     let host = url.host_str().unwrap_or_default();
@@ -127,7 +127,7 @@ async fn listed_brokers(req: &Request) -> Result<Answer, Error> {
         "is_external": false,
         "ca_cert_content": ca,
     });
-    list::of_values(req, &[broker], &BROKER)
+    list::of_values(req, &[broker], &BROKER).await
 }
 
 /// `GET /db-nodes`: nodes of a database cluster; one database is none.
@@ -138,7 +138,7 @@ fn db_nodes(ctx: &Arc<Context>) -> Route {
         .then(async |req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::DbNodesGet)?;
-            list::of_values(&req, &[], &DB_NODE)
+            list::of_values(&req, &[], &DB_NODE).await
         })
         .map(reply::ok)
         .boxed()

@@ -1,5 +1,5 @@
-//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`, and
-//! `/plugins` until there are any.
+//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`; and
+//! `/plugins`, `/agents` and `/user-groups` until there are any.
 use std::sync::Arc;
 
 use serde_json::json;
@@ -41,6 +41,27 @@ const PLUGIN: [&str; 26] = [
     "private_resource",
 ];
 
+const AGENT: [&str; 17] = [
+    "id",
+    "host_id",
+    "node_instance_id",
+    "ip",
+    "install_method",
+    "system",
+    "version",
+    "node",
+    "deployment",
+    "tenant_name",
+    "created_at",
+    "rabbitmq_exchange",
+    "created_by",
+    "rabbitmq_username",
+    "visibility",
+    "rabbitmq_password",
+    "state",
+];
+const USER_GROUP: [&str; 5] = ["name", "ldap_dn", "role", "tenants", "users"];
+
 /// All of them.
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     one_of(vec![
@@ -50,6 +71,8 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
         maintenance(ctx),
         plugins(ctx),
         plugin(ctx),
+        agents(ctx),
+        user_groups(ctx),
     ])
 }
 
@@ -113,7 +136,36 @@ fn plugins(ctx: &Arc<Context>) -> Route {
             let req = req?;
             req.caller
                 .scope(req.all_tenants()?, Permission::PluginList)?;
-            list::of_values(&req, &[], &PLUGIN)
+            list::of_values(&req, &[], &PLUGIN).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /agents`
+fn agents(ctx: &Arc<Context>) -> Route {
+    warp::path!("agents")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            req.caller
+                .scope(req.all_tenants()?, Permission::AgentList)?;
+            list::of_values(&req, &[], &AGENT).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /user-groups`
+fn user_groups(ctx: &Arc<Context>) -> Route {
+    warp::path!("user-groups")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            req.caller.require(Permission::UserGroupList)?;
+            list::of_values(&req, &[], &USER_GROUP).await
         })
         .map(reply::ok)
         .boxed()

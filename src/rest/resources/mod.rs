@@ -13,11 +13,13 @@ mod evaluate;
 mod events;
 mod executions;
 mod health;
+mod labels;
 mod node_instances;
 mod nodes;
 mod operations;
 mod permissions;
 mod provider;
+mod searches;
 mod status;
 mod summary;
 mod tasks_graphs;
@@ -38,11 +40,13 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         evaluate::routes(ctx),
         events::routes(ctx),
         executions::routes(ctx),
+        labels::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
         operations::routes(ctx),
         permissions::routes(ctx),
         provider::routes(ctx),
+        searches::routes(ctx),
         status::routes(ctx),
         summary::routes(ctx),
         tasks_graphs::routes(ctx),
@@ -62,5 +66,9 @@ pub(super) fn unversioned(ctx: &Arc<Context>) -> Route {
 
 /// What stands outside `/api`.
 pub(super) fn outside(ctx: &Arc<Context>) -> Vec<Route> {
-    vec![health::routes(ctx), super::fileserver::routes(ctx)]
+    vec![
+        health::routes(ctx),
+        super::fileserver::routes(ctx),
+        super::openapi::routes(),
+    ]
 }

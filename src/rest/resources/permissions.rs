@@ -31,13 +31,13 @@ fn check(req: &Request) -> Result<(), Error> {
     ))
 }
 
-fn listed(req: &Request, is_wanted: impl Fn(Role) -> bool) -> Result<Answer, Error> {
+async fn listed(req: &Request, is_wanted: impl Fn(Role) -> bool) -> Result<Answer, Error> {
     let pairs: Vec<Value> = permission::all()
         .flat_map(|(name, roles)| roles.iter().map(move |role| (name, role)))
         .filter(|(_, role)| is_wanted(*role))
         .map(|(name, role)| json!({"role": role.wire(), "permission": name}))
         .collect();
-    list::of_values(req, &pairs, &FIELDS)
+    list::of_values(req, &pairs, &FIELDS).await
 }
 
 /// `GET /permissions`
@@ -48,7 +48,7 @@ fn all(ctx: &Arc<Context>) -> Route {
         .then(async |req: Result<Request, Error>| {
             let req = req?;
             check(&req)?;
-            listed(&req, |_| true)
+            listed(&req, |_| true).await
         })
         .map(reply::ok)
         .boxed()
@@ -63,7 +63,7 @@ fn of_role(ctx: &Arc<Context>) -> Route {
             let req = req?;
             check(&req)?;
             let role = Role::by_name(&name).ok_or_else(|| Error::not_found("Role", &name))?;
-            listed(&req, |other| other == role)
+            listed(&req, |other| other == role).await
         })
         .map(reply::ok)
         .boxed()
