@@ -20,7 +20,7 @@ use crate::{
     store,
 };
 
-/// `/user`
+/// `GET /user`
 pub(super) fn own(ctx: &Arc<Context>) -> Route {
     warp::path!("user")
         .and(warp::get())

@@ -1,0 +1,226 @@
+//! All operations of the API, one line each.
+use stratalog_projections::View::{
+    self, Blueprints, Deployments, Executions, NodeInstances, Nodes, Operations, ProviderContext,
+    TasksGraphs, Tenants, Tokens, Users,
+};
+
+use self::{
+    Gives::{File, Made, MadeValue, Nothing, One, Page, Value},
+    Takes::{Json, MaybeJson},
+};
+
+/// What an operation takes in its body.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Takes {
+    Nothing,
+    Json,
+    MaybeJson,
+    File,
+}
+
+/// What an operation answers with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Gives {
+    /// A page of a view.
+    Page(View),
+    /// A row of a view.
+    One(View),
+    /// A new row of a view.
+    Made(View),
+    /// Other JSON.
+    Value,
+    /// Other JSON, of what is new.
+    MadeValue,
+    /// 204.
+    Nothing,
+    /// Bytes.
+    File,
+}
+
+/// One method of one path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) takes: Takes,
+    pub(super) gives: Gives,
+}
+
+const fn get(path: &'static str, summary: &'static str, gives: Gives) -> Operation {
+    let (method, takes) = ("GET", Takes::Nothing);
+    Operation {
+        method,
+        path,
+        summary,
+        takes,
+        gives,
+    }
+}
+
+const fn delete(path: &'static str, summary: &'static str) -> Operation {
+    let (method, takes, gives) = ("DELETE", Takes::Nothing, Nothing);
+    Operation {
+        method,
+        path,
+        summary,
+        takes,
+        gives,
+    }
+}
+
+const fn put(path: &'static str, summary: &'static str, gives: Gives) -> Operation {
+    let (method, takes) = ("PUT", Json);
+    Operation {
+        method,
+        path,
+        summary,
+        takes,
+        gives,
+    }
+}
+
+const fn post(path: &'static str, summary: &'static str, gives: Gives) -> Operation {
+    let (method, takes) = ("POST", Json);
+    Operation {
+        method,
+        path,
+        summary,
+        takes,
+        gives,
+    }
+}
+
+const fn patch(path: &'static str, summary: &'static str, gives: Gives) -> Operation {
+    let (method, takes) = ("PATCH", Json);
+    Operation {
+        method,
+        path,
+        summary,
+        takes,
+        gives,
+    }
+}
+
+impl Operation {
+    const fn takes(mut self, takes: Takes) -> Self {
+        self.takes = takes;
+        self
+    }
+
+    const fn gives(mut self, gives: Gives) -> Self {
+        self.gives = gives;
+        self
+    }
+}
+
+/// Below `/api/v3.1`.
+#[rustfmt::skip]
+pub(super) const VERSIONED: &[Operation] = &[
+    get("/agents", "Lists agents", Value),
+    get("/blueprints", "Lists blueprints", Page(Blueprints)),
+    get("/blueprints/{id}", "Gives a blueprint", One(Blueprints)),
+    put("/blueprints/{id}", "Uploads a blueprint", Made(Blueprints)).takes(Takes::File),
+    patch("/blueprints/{id}", "Changes a blueprint", One(Blueprints)),
+    delete("/blueprints/{id}", "Deletes a blueprint"),
+    put("/blueprints/{id}/validate", "Checks a blueprint", Made(Blueprints)).takes(Takes::File),
+    get("/blueprints/{id}/archive", "Downloads a blueprint's archive", File),
+    put("/blueprints/{id}/archive", "Stores a blueprint's archive", Value).takes(Takes::File),
+    patch("/blueprints/{id}/set-visibility", "Widens a blueprint's visibility", One(Blueprints)),
+    get("/brokers", "Lists message brokers", Value),
+    get("/cluster-status", "Tells how managers, brokers and databases are", Value),
+    get("/config", "Lists settings", Value),
+    get("/config/{name}", "Gives a setting", One(View::Config)),
+    put("/config/{name}", "Changes a setting", One(View::Config)),
+    get("/db-nodes", "Lists nodes of the database", Value),
+    get("/deployments", "Lists deployments", Page(Deployments)),
+    get("/deployments/{id}", "Gives a deployment", One(Deployments)),
+    put("/deployments/{id}", "Creates a deployment", Made(Deployments)),
+    patch("/deployments/{id}", "Changes a deployment", One(Deployments)),
+    delete("/deployments/{id}", "Deletes a deployment"),
+    get("/deployments/{id}/outputs", "Evaluates a deployment's outputs", Value),
+    get("/deployments/{id}/capabilities", "Evaluates a deployment's capabilities", Value),
+    patch("/deployments/{id}/set-visibility", "Widens a deployment's visibility", One(Deployments)),
+    post("/evaluate/functions", "Evaluates functions for a deployment", Value),
+    get("/events", "Lists execution logs and events", Value),
+    post("/events", "Records execution logs and events", MadeValue),
+    get("/executions", "Lists executions", Page(Executions)),
+    post("/executions", "Starts an execution", Made(Executions)),
+    delete("/executions", "Deletes ended executions").takes(MaybeJson).gives(Value),
+    get("/executions/{id}", "Gives an execution", One(Executions)),
+    post("/executions/{id}", "Cancels or resumes an execution", One(Executions)),
+    patch("/executions/{id}", "Reports an execution's status", One(Executions)),
+    get("/executions/{id}/should-start", "Tells whether an execution may start", Value),
+    get("/idp", "Tells where users come from", Value),
+    get("/labels/{type}", "Lists keys of labels in use", Value),
+    get("/labels/{type}/{key}", "Lists values of a label in use", Value),
+    get("/ldap", "Tells whether users come from LDAP", Value),
+    get("/license-check", "Tells whether there is a licence", Value),
+    get("/maintenance", "Tells whether the manager is under maintenance", Value),
+    get("/managers", "Lists managers", Value),
+    get("/node-instances", "Lists node instances", Page(NodeInstances)),
+    post("/node-instances", "Creates node instances", MadeValue),
+    get("/node-instances/{id}", "Gives a node instance", One(NodeInstances)),
+    patch("/node-instances/{id}", "Changes a node instance", One(NodeInstances)),
+    delete("/node-instances/{id}", "Deletes a node instance"),
+    get("/nodes", "Lists nodes", Page(Nodes)),
+    post("/nodes", "Creates nodes", MadeValue),
+    patch("/nodes/{deployment}/{node}", "Changes a node", Nothing),
+    delete("/nodes/{deployment}/{node}", "Deletes a node"),
+    get("/ok", "Tells whether the manager works", Value),
+    get("/operations", "Lists operations of a graph or an execution", Page(Operations)),
+    post("/operations", "Changes stored operations", Nothing),
+    get("/operations/{id}", "Gives an operation", One(Operations)),
+    put("/operations/{id}", "Adds an operation to a graph", Made(Operations)),
+    patch("/operations/{id}", "Reports an operation's state", Value),
+    delete("/operations/{id}", "Deletes an operation"),
+    get("/permissions", "Lists which roles hold which permissions", Value),
+    get("/permissions/{role}", "Lists a role's permissions", Value),
+    get("/plugins", "Lists plugins", Value),
+    get("/plugins/{id}", "Gives a plugin", Value),
+    get("/provider/context", "Gives the provider context", One(ProviderContext)),
+    post("/provider/context", "Sets the provider context", MadeValue),
+    post("/searches/blueprints", "Searches blueprints by rules", Page(Blueprints)),
+    post("/searches/deployments", "Searches deployments by rules", Page(Deployments)),
+    get("/status", "Tells how the manager's services are", Value),
+    get("/summary/{type}", "Counts resources by their fields", Value),
+    get("/tasks_graphs", "Lists an execution's graphs of tasks", Page(TasksGraphs)),
+    post("/tasks_graphs/{anything}", "Stores a graph of tasks", Made(TasksGraphs)),
+    patch("/tasks_graphs/{id}", "Reports a graph's state", One(TasksGraphs)),
+    get("/tenants", "Lists tenants", Page(Tenants)),
+    put("/tenants/users", "Adds a user to a tenant", One(Tenants)),
+    patch("/tenants/users", "Changes a user's role in a tenant", One(Tenants)),
+    delete("/tenants/users", "Removes a user from a tenant").takes(Json),
+    get("/tenants/{name}", "Gives a tenant", One(Tenants)),
+    post("/tenants/{name}", "Creates a tenant", Made(Tenants)).takes(MaybeJson),
+    delete("/tenants/{name}", "Deletes a tenant"),
+    get("/tokens", "Lists access tokens", Page(Tokens)),
+    post("/tokens", "Creates an access token", One(Tokens)).takes(MaybeJson),
+    get("/tokens/{id}", "Gives an access token", One(Tokens)),
+    delete("/tokens/{id}", "Deletes an access token"),
+    get("/user", "Gives the caller", One(Users)),
+    get("/user-groups", "Lists groups of users", Value),
+    get("/users", "Lists users", Page(Users)),
+    put("/users", "Creates a user", Made(Users)),
+    get("/users/{username}", "Gives a user", One(Users)),
+    post("/users/{username}", "Changes a user's password or role", One(Users)),
+    delete("/users/{username}", "Deletes a user"),
+    post("/users/active/{username}", "Activates or deactivates a user", One(Users)),
+    post("/users/unlock/{username}", "Unlocks a user", One(Users)).takes(Takes::Nothing),
+    get("/version", "Tells the manager's version", Value),
+    get("/workflows", "Lists workflows of deployments", Value),
+];
+
+/// Beside the API.
+#[rustfmt::skip]
+pub(super) const OUTSIDE: &[Operation] = &[
+    get("/api/version", "Tells the manager's version", Value),
+    get("/livez", "Tells whether the process lives", Value),
+    get("/metrics", "Gives the process' metrics", File),
+    get("/openapi.json", "Describes the API", Value),
+    get("/readyz", "Tells whether requests can be served", Value),
+    get("/resources/{path}", "Gives a file, or a directory's index or archive", File),
+    put("/resources/{path}", "Stores a file or an archive's members", Value).takes(Takes::File),
+    post("/resources/{path}", "Stores the files of a form", Value).takes(Takes::File),
+    delete("/resources/{path}", "Deletes a file"),
+];

@@ -1,0 +1,109 @@
+//! Schemas, made of what the views say about their fields.
+use stratalog_projections::{Kind, View};
+use utoipa::openapi::{
+    ArrayBuilder, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat,
+    schema::{SchemaType, Type},
+};
+
+/// Name of a resource's schema; nothing for what the API does not show as such.
+pub(super) fn name(view: View) -> Option<&'static str> {
+    Some(match view {
+        View::Users => "User",
+        View::Tokens => "Token",
+        View::Tenants => "Tenant",
+        View::Config => "Setting",
+        View::ProviderContext => "ProviderContext",
+        View::Blueprints => "Blueprint",
+        View::Deployments => "Deployment",
+        View::Nodes => "Node",
+        View::NodeInstances => "NodeInstance",
+        View::Executions => "Execution",
+        View::TasksGraphs => "TasksGraph",
+        View::Operations => "Operation",
+        View::Snapshots => "Snapshot",
+        View::Files => return None,
+    })
+}
+
+pub(super) fn text() -> Object {
+    Object::with_type(Type::String)
+}
+
+pub(super) fn number() -> Object {
+    Object::with_type(Type::Integer)
+}
+
+pub(super) fn object() -> Object {
+    Object::with_type(Type::Object)
+}
+
+pub(super) fn any() -> Object {
+    Object::with_type(SchemaType::AnyValue)
+}
+
+pub(super) fn binary() -> Object {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(format))
+        .build()
+}
+
+fn nullable(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null]))
+}
+
+/// A field of a document. Moments are kept as numbers and shown as texts.
+fn field(name: &str, kind: Kind) -> RefOr<Schema> {
+    let time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    match kind {
+        _ if name.ends_with("_at") => nullable(Type::String).format(Some(time)).into(),
+        Kind::Text => nullable(Type::String).into(),
+        Kind::Int => number().into(),
+        Kind::Bool => nullable(Type::Boolean).into(),
+        Kind::Texts => ArrayBuilder::new().items(text()).into(),
+        Kind::Json => any().into(),
+    }
+}
+
+/// A resource as its view keeps it.
+pub(super) fn resource(view: View) -> RefOr<Schema> {
+    let fields = view.def().fields.iter();
+    let of_all = |object: ObjectBuilder, next: &stratalog_projections::Field| {
+        object.property(next.name, field(next.name, next.kind))
+    };
+    fields.fold(ObjectBuilder::new(), of_all).into()
+}
+
+/// The envelope of a list.
+pub(super) fn page(view: View) -> RefOr<Schema> {
+    let items = match name(view) {
+        Some(name) => ArrayBuilder::new().items(Ref::from_schema_name(name)),
+        None => ArrayBuilder::new().items(any()),
+    };
+    let pagination = ["total", "size", "offset"]
+        .into_iter()
+        .fold(ObjectBuilder::new(), |object, name| {
+            object.property(name, number())
+        });
+    let metadata = ObjectBuilder::new()
+        .property("pagination", pagination)
+        .property("filtered", nullable(Type::Integer));
+    ObjectBuilder::new()
+        .property("items", items)
+        .property("metadata", metadata)
+        .required("items")
+        .required("metadata")
+        .into()
+}
+
+/// What every refusal looks like.
+pub(super) fn error() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .property("message", text())
+        .property("error_code", text())
+        .property("server_traceback", nullable(Type::String))
+        .required("message")
+        .required("error_code")
+        .into()
+}
