@@ -1,7 +1,9 @@
 //! Keeps the resource directory in step with the log.
 use std::sync::Arc;
 
-use stratalog_projections::{Connection, ListQuery, Reader, Scope, View, views::files::File};
+use stratalog_projections::{
+    Condition, Connection, ListQuery, Reader, Scope, View, views::files::File,
+};
 use stratalog_schema::{Event, Recorded, events};
 
 use crate::{
@@ -30,21 +32,27 @@ impl Resources {
     /// Database errors; rows that name no path or digest.
     pub async fn read_from<C: Connection>(&self, reader: &Reader<C>) -> Result<(), Error> {
         let all = ListQuery::all(View::Files, Scope::Everything);
-        let files: Vec<File> = reader.select_as(&all).await?;
-        let entries = files.iter().map(|file| {
-            let digest = file.digest.parse::<Digest>().map_err(Error::internal)?;
-            entry(
-                &file.path,
-                digest,
-                (file.size_bytes, file.mode, file.modified_at_ms),
-            )
-        });
-        let manifest: Manifest = entries.collect::<Result<_, Error>>()?;
+        let manifest = manifest(reader.select_as(&all).await?)?;
         let position = u64::try_from(reader.head()).map_err(Error::internal)?;
         if position >= self.0.load().position {
             self.0.replace(position, manifest);
         }
         Ok(())
+    }
+
+    /// A path and everything below it at the moment the reader looks at.
+    ///
+    /// # Errors
+    /// Database errors; rows that name no path or digest.
+    pub async fn below<C: Connection>(
+        reader: &Reader<C>,
+        path: &ResourcePath,
+    ) -> Result<Manifest, Error> {
+        // the condition is wider than the path, which does no harm: who asks knows the path
+        let prefix = vec![path.as_str().to_owned()];
+        let near = ListQuery::all(View::Files, Scope::Everything)
+            .with(Condition::StartsWith("path".to_owned(), prefix));
+        manifest(reader.select_as(&near).await?)
     }
 
     /// Takes in events that follow.
@@ -70,6 +78,15 @@ impl Observer for Resources {
     fn committed(&self, batch: &Batch) {
         self.apply(&batch.events);
     }
+}
+
+fn manifest(files: Vec<File>) -> Result<Manifest, Error> {
+    let entries = files.iter().map(|file| {
+        let digest = file.digest.parse::<Digest>().map_err(Error::internal)?;
+        let rest = (file.size_bytes, file.mode, file.modified_at_ms);
+        entry(&file.path, digest, rest)
+    });
+    entries.collect()
 }
 
 fn entry(

@@ -14,8 +14,9 @@ use super::{Answer, Include, Query, Version, body};
 use crate::{
     auth::{Caller, Carried},
     commands,
-    context::Context,
+    context::{Context, Resources},
     error::{Error, ErrorCode},
+    files::{manifest::Manifest, path::ResourcePath},
     listener::{IsHead, Peer},
     store::View,
 };
@@ -97,6 +98,22 @@ impl<B> Request<B> {
             None => self.ctx.store.read(At::Now).await,
             Some(moment) => moment.read(&self.ctx.store).await,
         }
+    }
+
+    /// The resource directory at the moment the client asked for, with its position; of an earlier
+    /// moment only what lies at or below a path.
+    ///
+    /// # Errors
+    /// 400 for a moment that is none; `Unavailable` when the database is down.
+    pub async fn files(&self, path: &ResourcePath) -> Result<(Manifest, Option<i64>), Error> {
+        if moment::asked(&self.head)?.is_none() {
+            return Ok((self.ctx.files.load().manifest.clone(), None));
+        }
+        let view = self.view().await?;
+        let manifest = Resources::below(&view, path).await?;
+        let position = view.position();
+        drop(view.finish().await?);
+        Ok((manifest, Some(position)))
     }
 
     /// Starts reading what is true now: what a write has just changed.

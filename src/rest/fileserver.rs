@@ -13,6 +13,7 @@ use crate::{
     dsl::types::BuiltIn,
     error::{Error, ErrorCode},
     files::{
+        manifest::{Entry, Manifest},
         pack::{Content, PackFormat, PackedFile, pack},
         path::{Class, Requested, ResourcePath, TenantArea},
         serve::{Download, index_json},
@@ -75,7 +76,10 @@ fn public(ctx: &Arc<Context>) -> Route {
             async move {
                 let requested = parse(&head.path)?;
                 match requested.path.class() {
-                    Class::Public => file(&ctx, &head, &requested.path).await,
+                    Class::Public => {
+                        let entry = ctx.files.get(&requested.path);
+                        file(&ctx, &head, &requested.path, entry).await
+                    }
                     _ => Err(missing(&requested.path)),
                 }
             }
@@ -111,30 +115,37 @@ fn missing(path: &ResourcePath) -> Error {
 async fn read(req: &Request) -> Result<Response, Error> {
     let Requested { path, is_directory } = requested(req)?;
     allow_reading(req, &path).await?;
-    if !is_directory {
-        return file(&req.ctx, &req.head, &path).await;
-    }
+    let (manifest, position) = req.files(&path).await?;
+    let response = match is_directory {
+        true => directory(req, &path, &manifest).await?,
+        false => file(&req.ctx, &req.head, &path, manifest.get(&path).copied()).await?,
+    };
+    Ok(reply::at(response, position))
+}
+
+/// A directory's index or archive.
+async fn directory(
+    req: &Request,
+    path: &ResourcePath,
+    manifest: &Manifest,
+) -> Result<Response, Error> {
     let wants_archive = req
         .query()
         .get("archive")
         .is_some_and(|flag| !flag.is_empty());
-    let current = req.ctx.files.load();
     if wants_archive {
         let is_head = req.head.is_head;
-        let archive = req
-            .ctx
-            .file_server
-            .archive(&current.manifest, &path, is_head);
+        let archive = req.ctx.file_server.archive(manifest, path, is_head);
         if let Some(archive) = archive {
             return archive.map_err(Error::internal);
         }
-        require_empty_workdir(req, &path).await?;
-        return empty_archive(req, &path).await;
+        require_empty_workdir(req, path).await?;
+        return empty_archive(req, path).await;
     }
-    let index = match index_json(&current.manifest, &path) {
+    let index = match index_json(manifest, path) {
         Some(index) => index,
         None => {
-            require_empty_workdir(req, &path).await?;
+            require_empty_workdir(req, path).await?;
             "{}".to_owned()
         }
     };
@@ -145,8 +156,13 @@ async fn read(req: &Request) -> Result<Response, Error> {
     Ok(response)
 }
 
-async fn file(ctx: &Context, head: &extract::Head, path: &ResourcePath) -> Result<Response, Error> {
-    let Some(entry) = ctx.files.get(path) else {
+async fn file(
+    ctx: &Context,
+    head: &extract::Head,
+    path: &ResourcePath,
+    entry: Option<Entry>,
+) -> Result<Response, Error> {
+    let Some(entry) = entry else {
         return built_in(path).ok_or_else(|| missing(path));
     };
     let download = Download {
@@ -192,7 +208,7 @@ async fn require_empty_workdir(req: &Request, path: &ResourcePath) -> Result<(),
     if path.segments().count() != 3 {
         return Err(missing(path));
     }
-    let view = req.ctx.store.read(At::Now).await?;
+    let view = req.view().await?;
     let found = view.row(ViewName::Deployments, &scoped(tenant, id)).await?;
     drop(view.finish().await?);
     found.map(|_| ()).ok_or_else(|| missing(path))

@@ -43,6 +43,15 @@ pub fn any(outcome: Result<Response, Error>) -> Response {
     outcome.unwrap_or_else(|error| self::error(&error))
 }
 
+/// The same response, true at a position that was asked for.
+pub fn at(mut response: Response, position: Option<i64>) -> Response {
+    if let Some(position) = position {
+        let headers = response.headers_mut();
+        headers.insert(LOG_POSITION, HeaderValue::from(position));
+    }
+    response
+}
+
 fn json_response(status: StatusCode, answer: Answer) -> Response {
     let mut response = Response::new(answer.body.into());
     *response.status_mut() = status;

@@ -306,8 +306,8 @@ async fn download(req: Request, id: &str) -> Result<Response, Error> {
     let tenant = row.owner.tenant.unwrap_or_default();
     let tree = commands::blueprints::uploaded_tree(&tenant, id);
     let directory = ResourcePath::parse(&tree).map_err(Error::internal)?;
-    let current = req.ctx.files.load();
-    let Some((path, entry)) = current.manifest.below(&directory).next() else {
+    let (manifest, position) = req.files(&directory).await?;
+    let Some((path, entry)) = manifest.below(&directory).next() else {
         return Err(Error::not_found("Blueprint archive", id));
     };
     let download = Download {
@@ -316,11 +316,9 @@ async fn download(req: Request, id: &str) -> Result<Response, Error> {
         headers: &req.head.headers,
         is_head: req.head.is_head,
     };
-    req.ctx
-        .file_server
-        .file(download)
-        .await
-        .map_err(Error::internal)
+    let response = req.ctx.file_server.file(download).await;
+    let response = response.map_err(Error::internal)?;
+    Ok(reply::at(response, position))
 }
 
 /// `PUT /blueprints/{id}/archive`

@@ -91,7 +91,7 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     let documents = wire::deployments::expanded(&view, &[row], include.as_ref()).await?;
     let mut document = documents.into_iter().next().unwrap_or_default();
     if with_workdir {
-        let zip = workdir::zipped(&req.ctx, &tenant, id).await?;
+        let zip = workdir::zipped(req, &tenant, id).await?;
         let mut members: Map<String, Value> =
             serde_json::from_str(&document).map_err(Error::internal)?;
         members.insert("workdir_zip".to_owned(), BASE64_STANDARD.encode(zip).into());

@@ -36,10 +36,14 @@ fn within<B>(req: &Request<B>, tenant: &str) -> Result<Caller, Error> {
     if req.ctx.directory.load().tenant(tenant).is_some() {
         return Ok(req.caller.in_tenant(tenant));
     }
-    Err(Error::refused(
+    Err(unknown(tenant))
+}
+
+fn unknown(tenant: &str) -> Error {
+    Error::refused(
         ErrorCode::Forbidden,
         format!("Authorization failed: Tried to authenticate with invalid tenant name: {tenant}"),
-    ))
+    )
 }
 
 fn get_data<B>(req: &Request<B>) -> Result<bool, Error> {
@@ -114,8 +118,14 @@ fn get(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |Segment(name), req: Result<Request, Error>| {
             let req = req?;
-            within(&req, &name)?.require(Permission::TenantGet)?;
-            one(&req, &req.view().await?, &name).await
+            // a tenant that is gone can still be looked back at
+            let view = req.view().await?;
+            if view.row(View::Tenants, &name).await?.is_none() {
+                return Err(unknown(&name));
+            }
+            let inside = req.caller.in_tenant(&name);
+            inside.require(Permission::TenantGet)?;
+            one(&req, &view, &name).await
         })
         .map(reply::ok)
         .boxed()

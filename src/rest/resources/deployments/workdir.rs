@@ -14,6 +14,7 @@ use crate::{
         pack::{Content, PackFormat, PackedFile, pack},
         path::ResourcePath,
     },
+    rest::Request,
 };
 
 /// A zip without entries, as some clients send it: they cut its last bytes.
@@ -67,11 +68,10 @@ pub(super) async fn unzipped(ctx: &Context, zip: &str) -> Result<Vec<File>, Erro
 ///
 /// # Errors
 /// `Internal` when a file cannot be read.
-pub(super) async fn zipped(ctx: &Context, tenant: &str, id: &str) -> Result<Vec<u8>, Error> {
+pub(super) async fn zipped(req: &Request, tenant: &str, id: &str) -> Result<Vec<u8>, Error> {
     let tree = ResourcePath::parse(&deployments::tree(tenant, id)).map_err(Error::internal)?;
-    let current = ctx.files.load();
-    let files: Vec<PackedFile> = current
-        .manifest
+    let (manifest, _) = req.files(&tree).await?;
+    let files: Vec<PackedFile> = manifest
         .below(&tree)
         .filter_map(|(path, entry)| {
             Some(PackedFile {
@@ -83,7 +83,7 @@ pub(super) async fn zipped(ctx: &Context, tenant: &str, id: &str) -> Result<Vec<
             })
         })
         .collect();
-    let blobs = ctx.blobs.clone();
+    let blobs = req.ctx.blobs.clone();
     tokio::task::spawn_blocking(move || {
         let mut zip = Vec::new();
         pack(&blobs, PackFormat::Zip, files, &mut zip).map(|()| zip)
