@@ -12,7 +12,7 @@ const VALUE_CHARS_MAX: usize = 256;
 /// Keys that begin with this are ours.
 const RESERVED: &str = "csys-";
 /// Those of them that people may set.
-const RESERVED_KEYS: [&str; 11] = [
+pub const RESERVED_KEYS: [&str; 11] = [
     "csys-obj-name",
     "csys-obj-type",
     "csys-env-type",

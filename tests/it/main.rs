@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod as_of;
 mod log;
+mod rest;
 mod support;
 mod verify;
