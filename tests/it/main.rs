@@ -7,3 +7,4 @@ mod log;
 mod rest;
 mod support;
 mod verify;
+mod workflow;

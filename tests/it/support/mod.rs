@@ -3,6 +3,7 @@
 pub(crate) mod broker;
 pub(crate) mod database;
 pub(crate) mod env;
+pub(crate) mod manager;
 pub(crate) mod server;
 
 use stratalog::{db::Database, store};
