@@ -70,6 +70,8 @@ pub struct Settings {
     pub admin_password: Option<Hidden>,
     /// Python with the plugins' libraries, for the worker.
     pub python: PathBuf,
+    /// Program that scripts find as `ctx`, if not this one.
+    pub ctx_command: Option<PathBuf>,
     /// What is logged: `info`, `stratalog=debug,warn`…
     pub log: String,
     /// How it is logged.
@@ -100,6 +102,7 @@ impl Default for Settings {
             advertised_host: "127.0.0.1".to_owned(),
             admin_password: None,
             python: PathBuf::from("python3"),
+            ctx_command: None,
             log: "info".to_owned(),
             log_format: LogFormat::Json,
             body_bytes_max: 64 * 1024 * 1024,

@@ -295,4 +295,10 @@ impl Observer for Directory {
         }
         self.apply(&batch.events, batch.last_position);
     }
+
+    fn went_back(&self, head: i64) {
+        let mut working = self.lock();
+        working.is_stale = true;
+        working.position = head;
+    }
 }

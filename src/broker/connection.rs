@@ -41,7 +41,7 @@ impl Options {
             heartbeat_s: 30,
             connect_timeout_ms: 10_000,
             backoff_min_ms: 200,
-            backoff_max_ms: 15_000,
+            backoff_max_ms: 5_000,
             confirm_timeout_ms: 30_000,
             unconfirmed_max: 2_048,
         }

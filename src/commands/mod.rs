@@ -4,7 +4,6 @@ pub mod blueprints;
 pub mod bootstrap;
 pub mod deployments;
 mod execution_end;
-mod execution_log;
 pub mod executions;
 pub mod files;
 mod ids;

@@ -78,6 +78,13 @@ impl Observer for Resources {
     fn committed(&self, batch: &Batch) {
         self.apply(&batch.events);
     }
+
+    fn went_back(&self, head: i64) {
+        // read anew together with the people, who notice the same
+        let manifest = self.0.load().manifest.clone();
+        self.0
+            .replace(u64::try_from(head).unwrap_or_default(), manifest);
+    }
 }
 
 fn manifest(files: Vec<File>) -> Result<Manifest, Error> {

@@ -95,6 +95,10 @@ pub struct Batch {
 pub trait Observer: Send + Sync {
     /// A batch has been committed.
     fn committed(&self, batch: &Batch);
+
+    /// The database has crashed and come back without batches that nobody was told of yet: what
+    /// lies after `head` never happened.
+    fn went_back(&self, head: i64);
 }
 
 /// Handle of the log.

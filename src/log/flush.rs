@@ -1,6 +1,8 @@
 //! The flush barrier: batches commit without waiting for the disk; here one write with
 //! `synchronous_commit=on` makes everything committed so far durable, and only then is anybody
 //! answered.
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_postgres::Client;
 
@@ -9,6 +11,11 @@ use crate::{db::Database, error::Error, tasks::Tasks};
 
 /// Batches that may wait for the disk.
 const QUEUE: usize = 1_024;
+
+/// Attempts to reach the database again.
+const ATTEMPTS: u32 = 40;
+/// Pause between them.
+const RECONNECT: Duration = Duration::from_millis(500);
 
 /// WAL is sequential: when this record is on disk, every earlier commit is.
 const BARRIER: &str = "SELECT pg_logical_emit_message(true, 'es', '')";
@@ -80,7 +87,7 @@ async fn flush_all(
         return gathered.iter().map(|_| Ok(())).collect();
     }
     *client = None;
-    let connected = match connect(database).await {
+    let connected = match connect_again(database).await {
         Ok(connected) => connected,
         Err(error) => return gathered.iter().map(|_| Err(error.to_string())).collect(),
     };
@@ -97,6 +104,21 @@ async fn flush_all(
     }
     *client = Some(connected);
     outcomes
+}
+
+/// A database that restarts is waited for: whether the batches are in it decides between an answer
+/// and none.
+async fn connect_again(database: &Database) -> Result<Client, Error> {
+    let mut attempt = 1;
+    loop {
+        match connect(database).await {
+            Err(Error::Unavailable(_)) if attempt < ATTEMPTS => {
+                attempt += 1;
+                tokio::time::sleep(RECONNECT).await;
+            }
+            connected => return connected,
+        }
+    }
 }
 
 async fn connect(database: &Database) -> Result<Client, Error> {

@@ -69,6 +69,8 @@ impl Subscription {
         connection.0.batch_execute("ROLLBACK").await?;
         // the head first: what is read after it cannot lie beyond a hole
         let head = read::head(&connection.0).await?;
+        // a database that crashed may come back without its last, unanswered batches
+        self.position = self.position.min(head);
         let page = read::page(&connection.0, self.position, head, PAGE_EVENTS).await?;
         if page.is_empty() {
             // only telemetry up to the head

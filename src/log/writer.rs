@@ -37,6 +37,8 @@ pub(super) struct Writer {
     observers: Vec<Arc<dyn Observer>>,
     session: Option<Session>,
     writer: Uuid,
+    /// Last position observers were told of.
+    published: i64,
 }
 
 /// A request that made it into the batch being built.
@@ -69,6 +71,7 @@ impl Writer {
             observers,
             session: None,
             writer: Uuid::now_v7(),
+            published: 0,
         }
     }
 
@@ -134,6 +137,16 @@ impl Writer {
             },
         };
         let session = self.session.insert(session);
+        if session.head() < self.published {
+            tracing::warn!(
+                head = session.head(),
+                "the database came back without the last batches"
+            );
+            self.published = session.head();
+            for observer in &self.observers {
+                observer.went_back(session.head());
+            }
+        }
         let building = match admit(session, requests).await {
             Ok(building) => building,
             Err(failed) => return Err(failed),
@@ -185,7 +198,8 @@ impl Writer {
     }
 
     /// Tells observers, then waits for the disk on the other connection; answers follow.
-    async fn publish(&self, written: Written, building: Building) {
+    async fn publish(&mut self, written: Written, building: Building) {
+        self.published = written.batch.last_position;
         for observer in &self.observers {
             observer.committed(&written.batch);
         }

@@ -68,7 +68,9 @@ fn worker(running: &Running, broker: Broker) {
     let settings = &running.ctx.settings;
     let rest_url = format!("http://{}", reachable(running.addr));
     let work_dir = settings.data_dir.join("worker");
-    let options = worker::Options::new(&rest_url, settings.python.clone(), work_dir, MANAGER_NAME);
+    let python = settings.python.clone();
+    let mut options = worker::Options::new(&rest_url, python, work_dir, MANAGER_NAME);
+    options.ctx_command.clone_from(&settings.ctx_command);
     let stop = running.drivers.stop_token();
     let runs = Runs::new(&running.ctx, |roles| &roles.worker);
     running.drivers.spawn("worker", async move {

@@ -3,16 +3,17 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Error, Worker,
     operation::{self, Outcome},
-    running::Reply,
+    outcomes,
+    running::{Ended, Reply},
     service,
 };
 use crate::broker::{
-    ConsumerSpec, Deliveries, Delivery, Message, topology,
+    Ack, ConsumerSpec, Deliveries, Delivery, Message, topology,
     wire::{OperationTask, Request, Response, TaskError},
 };
 
@@ -70,7 +71,7 @@ async fn drain(worker: &Worker, operations: &mut Deliveries) {
 
 async fn operation(worker: &Arc<Worker>, delivery: Delivery) {
     match Request::parse(&delivery.body) {
-        Ok(Request::Task(task)) => begin(worker, *task, delivery),
+        Ok(Request::Task(task)) => begin(worker, *task, delivery).await,
         Ok(Request::Service(_)) => service::handle(worker, delivery).await,
         Err(why) => refuse(worker, delivery, &why.to_string()).await,
     }
@@ -96,52 +97,56 @@ async fn refuse(worker: &Worker, delivery: Delivery, why: &str) {
     }
 }
 
-fn begin(worker: &Arc<Worker>, task: OperationTask, delivery: Delivery) {
+async fn begin(worker: &Arc<Worker>, task: OperationTask, delivery: Delivery) {
     let random = || format!("{:032x}", rand::random::<u128>());
     let id = task
         .task_id()
         .or(delivery.correlation_id.as_deref())
         .map(str::to_owned);
     let id = id.unwrap_or_else(random);
-    let execution = task.context.execution_id.as_deref();
-    let reply = Reply::new(delivery);
-    match worker.running.begin(&id, execution, reply, &worker.abort) {
-        Some(kill) => {
-            worker
-                .tasks
-                .spawn(handle(worker.clone(), id, Arc::new(task), kill));
+    let (task, reply) = (Arc::new(task), Reply::new(delivery));
+    match worker.running.begin(&id, &task, reply, &worker.abort) {
+        Ok(kill) => {
+            worker.tasks.spawn(handle(worker.clone(), id, task, kill));
         }
-        None => info!(task_id = %id, "the operation runs already and will answer this message"),
+        Err(superseded) => {
+            info!(task_id = %id, "the operation runs already and will answer this message");
+            if let Err(error) = superseded.ack().await {
+                debug!(task_id = %id, %error, "the earlier message went with its connection");
+            }
+        }
     }
 }
 
 async fn handle(
     worker: Arc<Worker>,
     id: String,
-    task: Arc<OperationTask>,
-    kill: CancellationToken,
+    mut task: Arc<OperationTask>,
+    mut kill: CancellationToken,
 ) {
-    let outcome = match worker.outcomes.find(&id).await {
-        Some(response) => Outcome::Respond(response),
-        None => operation::perform(&worker, task, &kill).await,
-    };
-    let answered = match &outcome {
-        Outcome::Silent => !worker.abort.is_cancelled(),
-        Outcome::Respond(response) => {
-            worker.outcomes.keep(&id, response).await;
-            respond(&worker, &id, response).await
+    loop {
+        let key = outcomes::key(&id, &task);
+        let outcome = match worker.outcomes.find(&key).await {
+            Some(response) => Outcome::Respond(response),
+            None => operation::perform(&worker, task, &kill, &key).await,
+        };
+        let (is_silent, is_answered) = match &outcome {
+            Outcome::Silent => (true, !worker.abort.is_cancelled()),
+            Outcome::Respond(response) => (false, respond(&worker, &id, response).await),
+        };
+        match worker.running.end(&id, is_silent, &worker.abort) {
+            Ended::Again(next, token) => (task, kill) = (next, token),
+            Ended::Over(Some(ack)) if is_answered => return done(&worker, &key, &ack).await,
+            Ended::Over(_) => return,
         }
-    };
-    let Some(ack) = worker.running.end(&id) else {
-        return;
-    };
-    if !answered {
-        return;
     }
+}
+
+async fn done(worker: &Worker, key: &str, ack: &Ack) {
     match ack.ack().await {
-        Ok(()) => worker.outcomes.forget(&id).await,
+        Ok(()) => worker.outcomes.sent(key).await,
         // The response stays on disk for the message that will come again.
-        Err(error) => info!(task_id = %id, %error, "the operation's message will come again"),
+        Err(error) => info!(key, %error, "the operation's message will come again"),
     }
 }
 

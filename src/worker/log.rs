@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
+use uuid::Uuid;
 
 use super::rest::Session;
 use crate::{broker::wire::OperationContext, clock};
@@ -157,6 +158,7 @@ impl Origin {
         }
     }
 
+    /// Every record has an id of its own: a batch that is sent again is recognised.
     fn batch(&self, records: &[Record]) -> Value {
         let (mut logs, mut events) = (Vec::new(), Vec::new());
         for record in records {
@@ -164,12 +166,12 @@ impl Origin {
                 Record::Log { level, text, time } => logs.push(json!({
                     "context": *self.context, "logger": self.logger, "level": level,
                     "message": {"text": text}, "timestamp": stamp(time), "message_code": null,
-                    "type": "cloudify_log",
+                    "type": "cloudify_log", "event_id": Uuid::now_v7(),
                 })),
                 Record::Event { text, time } => events.push(json!({
                     "context": *self.context, "event_type": "plugin_event",
                     "message": {"text": text, "arguments": null}, "timestamp": stamp(time),
-                    "message_code": null, "type": "cloudify_event",
+                    "message_code": null, "type": "cloudify_event", "event_id": Uuid::now_v7(),
                 })),
             }
         }

@@ -63,11 +63,13 @@ impl Job {
     }
 }
 
-/// Runs the operation unless there is no need to, and keeps its stored row up to date.
+/// Runs the operation unless there is no need to, and keeps its stored row up to date. The response
+/// is kept under `key`.
 pub(super) async fn perform(
     worker: &Arc<Worker>,
     task: Arc<OperationTask>,
     kill: &CancellationToken,
+    key: &str,
 ) -> Outcome {
     let context = &task.context;
     let Some(token) = context.token() else {
@@ -84,8 +86,10 @@ pub(super) async fn perform(
                 task: &task,
                 session: &session,
                 kill,
+                key,
+                is_stored: stored,
             };
-            run.stored(stored, resume).await
+            run.whole(resume).await
         }
         Err(error) => {
             let error = failed("CloudifyClientError", error.to_string());
@@ -155,27 +159,28 @@ struct Run<'a> {
     task: &'a Arc<OperationTask>,
     session: &'a Session,
     kill: &'a CancellationToken,
+    key: &'a str,
+    is_stored: bool,
 }
 
 impl Run<'_> {
-    async fn stored(&self, stored: bool, resume: bool) -> Outcome {
-        if stored {
-            self.mark(STARTED).await;
-        }
-        let done = self.logged(resume).await;
-        match done {
+    async fn whole(&self, resume: bool) -> Outcome {
+        match self.logged(resume).await {
             Done::Killed => Outcome::Silent,
             Done::Response(response) => {
-                if stored {
-                    self.mark(RESPONSE_SENT).await;
-                }
+                // first, so that nobody sees an end whose result could still be lost
+                self.worker.outcomes.keep(self.key, &response).await;
+                self.mark(RESPONSE_SENT).await;
                 Outcome::Respond(response)
             }
         }
     }
 
-    /// The states are for people to see; the operation does not fail for want of them.
+    /// The operation does not fail for want of its states.
     async fn mark(&self, state: &str) {
+        if !self.is_stored {
+            return;
+        }
         let id = self.task.task_id().unwrap_or_default();
         let name = &self.worker.options.name;
         if let Err(error) = self.session.set_operation_state(id, state, name).await {
@@ -207,6 +212,8 @@ impl Run<'_> {
             () = self.kill.cancelled() => return Done::Killed,
         };
         debug_assert!(slot.is_ok(), "the semaphore is never closed");
+        // not before: what was still waiting when the worker ended can begin with the next
+        self.mark(STARTED).await;
         match chosen(job).await {
             Ok((runner, job)) => runner.run(&job).await,
             Err(error) => error.into(),

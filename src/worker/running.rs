@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Ack, Delivery};
+use crate::broker::{Ack, Delivery, wire::OperationTask};
 
 /// How to answer a message and be rid of it.
 #[derive(Debug)]
@@ -31,9 +31,39 @@ impl Reply {
 
 #[derive(Debug)]
 struct Run {
-    execution_id: Option<String>,
+    task: Arc<OperationTask>,
     kill: CancellationToken,
     reply: Reply,
+    /// The same operation of an execution that was resumed meanwhile: sent with another token.
+    next: Option<Arc<OperationTask>>,
+}
+
+impl Run {
+    fn new(task: Arc<OperationTask>, kill: CancellationToken, reply: Reply) -> Self {
+        Self {
+            task,
+            kill,
+            reply,
+            next: None,
+        }
+    }
+
+    /// Answers another message from now on; gives the right to be rid of the one before.
+    fn join(&mut self, task: Arc<OperationTask>, reply: Reply) -> Ack {
+        if task.context.token() != self.task.context.token() {
+            self.next = Some(task);
+        }
+        std::mem::replace(&mut self.reply, reply).ack
+    }
+}
+
+/// What follows a run.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nothing; the message can go.
+    Over(Option<Ack>),
+    /// Another one: nobody waited for this one any more, but somebody does for the next.
+    Again(Arc<OperationTask>, CancellationToken),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -42,29 +72,21 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Registers a new run and returns the token that kills it; `None` when the task runs already,
-    /// which then answers the message that came last.
+    /// Registers a new run and returns the token that kills it. When the task runs already, that
+    /// run answers the message that came last, and the one before can go.
     pub(super) fn begin(
         &self,
         task_id: &str,
-        execution_id: Option<&str>,
+        task: &Arc<OperationTask>,
         reply: Reply,
         parent: &CancellationToken,
-    ) -> Option<CancellationToken> {
+    ) -> Result<CancellationToken, Ack> {
         match self.lock().entry(task_id.to_owned()) {
-            Entry::Occupied(mut entry) => {
-                entry.get_mut().reply = reply;
-                None
-            }
+            Entry::Occupied(mut entry) => Err(entry.get_mut().join(task.clone(), reply)),
             Entry::Vacant(entry) => {
                 let kill = parent.child_token();
-                let execution_id = execution_id.map(str::to_owned);
-                entry.insert(Run {
-                    execution_id,
-                    kill: kill.clone(),
-                    reply,
-                });
-                Some(kill)
+                entry.insert(Run::new(task.clone(), kill.clone(), reply));
+                Ok(kill)
             }
         }
     }
@@ -78,8 +100,22 @@ impl Running {
         })
     }
 
-    pub(super) fn end(&self, task_id: &str) -> Option<Ack> {
-        self.lock().remove(task_id).map(|run| run.reply.ack)
+    /// The run has ended. One that was in vain (`is_silent`) must not take the message of a
+    /// resumed execution with it.
+    pub(super) fn end(&self, task_id: &str, is_silent: bool, parent: &CancellationToken) -> Ended {
+        let mut runs = self.lock();
+        let Some(mut run) = runs.remove(task_id) else {
+            return Ended::Over(None);
+        };
+        match run.next.take() {
+            Some(next) if is_silent && !parent.is_cancelled() => {
+                let kill = parent.child_token();
+                let again = Run::new(next.clone(), kill.clone(), run.reply);
+                runs.insert(task_id.to_owned(), again);
+                Ended::Again(next, kill)
+            }
+            _ => Ended::Over(Some(run.reply.ack)),
+        }
     }
 
     /// Kills what runs for the execution and returns how many those were.
@@ -87,7 +123,7 @@ impl Running {
         let runs = self.lock();
         let hit = runs
             .values()
-            .filter(|run| run.execution_id.as_deref() == Some(execution_id));
+            .filter(|run| run.task.context.execution_id.as_deref() == Some(execution_id));
         hit.map(|run| run.kill.cancel()).count()
     }
 

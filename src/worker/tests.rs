@@ -31,6 +31,16 @@ use crate::broker::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const REPLIES: &str = "execution_responses_e1";
 
+/// Waits for what somebody else does.
+async fn until(holds: impl Fn() -> bool) {
+    let reached = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap();
+}
+
 /// The interpreter with `cloudify-common`, whose directory also has the reference's `ctx` client.
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("STRATALOG_TEST_PYTHON").map(PathBuf::from);

@@ -2,7 +2,7 @@
 //! that wait for them.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -109,7 +109,12 @@ impl Executor {
         let head = view.head();
         drop(view.finish().await?);
         for execution in active {
-            self.ensure(&execution.tenant_name, &execution.id);
+            let (tenant, id) = (&execution.tenant_name, &execution.id);
+            self.ensure(tenant, id);
+            // the news of it may have been lost together with the database
+            if execution.status.ends_with("cancelling") {
+                self.tell(&scoped(tenant, id), &execution.status);
+            }
         }
         Ok(head)
     }
@@ -121,20 +126,16 @@ impl Executor {
                 self.ensure(&tenant, &e.id);
             }
             Event::ExecutionStatusChanged(e) => {
-                match self.runner(&scoped(&e.tenant, &e.id)) {
-                    // a full inbox is looked at later, and so is the status
-                    Some(runner) => drop(runner.try_send(Signal::Status(e.status.clone()))),
-                    None if is_end(&e.status) || e.status == "queued" => {}
-                    None => self.ensure(&e.tenant, &e.id),
+                let is_told = self.tell(&scoped(&e.tenant, &e.id), &e.status);
+                if !(is_told || is_end(&e.status) || e.status == "queued") {
+                    self.ensure(&e.tenant, &e.id);
                 }
                 if is_end(&e.status) {
                     self.dequeue();
                 }
             }
             Event::ExecutionDeleted(e) => {
-                if let Some(runner) = self.runner(&scoped(&e.tenant, &e.id)) {
-                    drop(runner.try_send(Signal::Status("deleted".to_owned())));
-                }
+                self.tell(&scoped(&e.tenant, &e.id), "deleted");
             }
             _ => {}
         }
@@ -149,9 +150,19 @@ impl Executor {
         });
     }
 
-    fn runner(&self, key: &str) -> Option<mpsc::Sender<Signal>> {
-        let runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
-        runners.get(key).cloned()
+    /// Tells a runner of a status; gives whether there is one. With a full inbox it looks for
+    /// itself, later.
+    fn tell(&self, key: &str, status: &str) -> bool {
+        let runner = self.table().get(key).cloned();
+        let runner = runner.filter(|runner| !runner.is_closed());
+        if let Some(runner) = &runner {
+            drop(runner.try_send(Signal::Status(status.to_owned())));
+        }
+        runner.is_some()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.runners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A runner for the execution, if it has none.
@@ -159,28 +170,39 @@ impl Executor {
         let key = scoped(tenant, id);
         let (sender, signals) = mpsc::channel(SIGNALS);
         {
-            let mut runners = self.runners.lock().unwrap_or_else(PoisonError::into_inner);
-            if runners.contains_key(&key) {
+            let mut runners = self.table();
+            // a runner that broke off has left its entry behind
+            if runners.get(&key).is_some_and(|runner| !runner.is_closed()) {
                 return;
             }
             runners.insert(key.clone(), sender.clone());
         }
+        let own = sender.clone();
         let shared = (self.ctx.clone(), self.routes.clone(), self.stop.clone());
         let of = (tenant.to_owned(), id.to_owned());
         let runner = Runner::new(shared, of.clone(), (sender, signals));
         let executor = self.clone();
         self.tasks.spawn("execution", async move {
             Box::pin(runner.run()).await;
-            executor.ended(&key, of).await;
+            executor.ended((&key, &own), of).await;
         });
     }
 
     /// The runner is gone. What happened to the execution while it was leaving may ask for another.
-    async fn ended(&self, key: &str, (tenant, id): (String, String)) {
-        self.runners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+    async fn ended(
+        &self,
+        (key, own): (&str, &mpsc::Sender<Signal>),
+        (tenant, id): (String, String),
+    ) {
+        {
+            let mut runners = self.table();
+            if runners
+                .get(key)
+                .is_some_and(|other| other.same_channel(own))
+            {
+                runners.remove(key);
+            }
+        }
         if self.stop.is_cancelled() {
             return;
         }

@@ -102,6 +102,25 @@ impl Runner {
 
     /// Until the execution has ended, or the process does.
     pub(super) async fn run(mut self) {
+        self.until_end().await;
+        self.signals.close();
+        while let Ok(signal) = self.signals.try_recv() {
+            if let Signal::Answer { ack, .. } = signal {
+                self.give_back(ack).await;
+            }
+        }
+    }
+
+    /// An answer that is not dealt with here comes again, to whoever is there then.
+    async fn give_back(&self, ack: Option<Ack>) {
+        if let Some(ack) = ack
+            && let Err(error) = ack.reject(true).await
+        {
+            tracing::debug!(execution = self.id, %error, "an answer will come again");
+        }
+    }
+
+    async fn until_end(&mut self) {
         loop {
             let outcome = self.attempt().await;
             self.routes.forget(&self.sender);

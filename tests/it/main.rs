@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod as_of;
+mod chaos;
 mod log;
 mod rest;
 mod support;

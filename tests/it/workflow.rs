@@ -1,5 +1,7 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
+mod cold;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -38,7 +40,10 @@ node_templates:
 const START: &str = "#!/bin/bash\nctx instance runtime-properties started yes\n";
 
 fn states(instances: &[Value]) -> Vec<&str> {
-    let mut states: Vec<&str> = instances.iter().map(|i| i["state"].as_str().unwrap()).collect();
+    let mut states: Vec<&str> = instances
+        .iter()
+        .map(|i| i["state"].as_str().unwrap())
+        .collect();
     states.sort_unstable();
     states.dedup();
     states
@@ -51,25 +56,42 @@ async fn instances_without_operations_are_installed_at_once_and_go_again() {
     let began = Instant::now();
     let install = manager.start("plain", "install", json!({})).await;
     let end = manager.end(&install).await;
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(end["status"], "terminated", "{end}");
     assert_eq!(end["total_operations"], 303);
     assert_eq!(end["finished_operations"], 303);
     let instances = manager.list("node-instances?deployment_id=plain").await;
-    assert_eq!((instances.len(), states(&instances)), (101, vec!["started"]));
+    assert_eq!(
+        (instances.len(), states(&instances)),
+        (101, vec!["started"])
+    );
     let deployment = manager.get("deployments/plain").await;
     assert_eq!(deployment["installation_status"], "active");
     assert_eq!(deployment["deployment_status"], "good");
     assert_eq!(deployment["latest_execution"], install.as_str());
     let told = manager.told(&install).await;
     assert_eq!(told[0], "Starting 'install' workflow execution");
-    assert_eq!(told.last().unwrap(), "'install' workflow execution succeeded");
-    let top = told.iter().position(|text| text.starts_with("Subgraph started 'install_top_"));
-    let many = told.iter().rposition(|text| text.starts_with("Subgraph succeeded 'install_many_"));
+    assert_eq!(
+        told.last().unwrap(),
+        "'install' workflow execution succeeded"
+    );
+    let top = told
+        .iter()
+        .position(|text| text.starts_with("Subgraph started 'install_top_"));
+    let many = told
+        .iter()
+        .rposition(|text| text.starts_with("Subgraph succeeded 'install_many_"));
     assert!(many < top, "the dependent comes last");
     let again = json!({"deployment_id": "plain", "workflow_id": "install"});
     let (status, refused) = manager.call("POST", "executions", Some(again)).await;
-    assert_eq!((status, &refused["error_code"]), (400, &json!("unavailable_workflow_error")));
+    assert_eq!(
+        (status, &refused["error_code"]),
+        (400, &json!("unavailable_workflow_error"))
+    );
     let uninstall = manager.start("plain", "uninstall", json!({})).await;
     assert_eq!(manager.end(&uninstall).await["status"], "terminated");
     let instances = manager.list("node-instances?deployment_id=plain").await;
@@ -95,20 +117,32 @@ async fn a_failed_operation_fails_the_execution_and_resuming_runs_it_again() {
     let failed = manager.end(&install).await;
     assert_eq!(failed["status"], "failed");
     let error = failed["error"].as_str().unwrap();
-    assert!(error.starts_with("Task failed: script_runner.tasks.run (app_"), "{error}");
+    assert!(
+        error.starts_with("Task failed: script_runner.tasks.run (app_"),
+        "{error}"
+    );
     let deployment = manager.get("deployments/scripted").await;
     assert_eq!(deployment["deployment_status"], "requires_attention");
 
     let manager = manager.restart().await;
     std::fs::write(&marker, "").unwrap();
-    let position = manager.position();
+    let position = manager.position().await;
     let resume = Some(json!({"action": "resume"}));
-    let (status, resumed) = manager.call("POST", &format!("executions/{install}"), resume).await;
-    assert_eq!((status, &resumed["status"]), (200, &json!("pending")), "{resumed}");
+    let (status, resumed) = manager
+        .call("POST", &format!("executions/{install}"), resume)
+        .await;
+    assert_eq!(
+        (status, &resumed["status"]),
+        (200, &json!("pending")),
+        "{resumed}"
+    );
     let execution = manager.end_after(&install, position).await;
     assert_eq!(execution["status"], "terminated", "{execution}");
     assert!(execution["resume"].as_bool().unwrap());
     let instances = manager.list("node-instances?deployment_id=scripted").await;
-    assert_eq!(instances[0]["runtime_properties"], json!({"started": "yes"}));
+    assert_eq!(
+        instances[0]["runtime_properties"],
+        json!({"started": "yes"})
+    );
     manager.stop().await;
 }

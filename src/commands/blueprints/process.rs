@@ -15,7 +15,7 @@ use crate::{
     auth::Caller,
     clock,
     commands::{
-        execution_log,
+        executions::telemetry,
         labels::{self, Wanted},
     },
     context::Context,
@@ -153,7 +153,7 @@ impl Upload<'_> {
             state: Some(self.shown(state).to_owned()),
             ..self.change()
         };
-        self.append(change, execution_log::info(self.execution, message))
+        self.append(change, telemetry::log(self.execution, "info", message))
             .await
     }
 
@@ -203,7 +203,11 @@ impl Upload<'_> {
             state: Some(self.shown("uploading").to_owned()),
             ..self.change()
         };
-        let line = execution_log::info(self.execution, "Downloading the blueprint archive...");
+        let line = telemetry::log(
+            self.execution,
+            "info",
+            "Downloading the blueprint archive...",
+        );
         self.append(state, line).await?;
         let staged = super::resolver::download(self.ctx, url)
             .await
@@ -307,8 +311,9 @@ impl Upload<'_> {
                 let view = &*view;
                 let blueprint = super::load(view, self.tenant, self.id()).await?;
                 let mut decision = Decision::nothing();
-                decision.telemetry.push(execution_log::info(
+                decision.telemetry.push(telemetry::log(
                     self.execution,
+                    "info",
                     "Blueprint parsed. Updating DB with blueprint plan.",
                 ));
                 if self.parameters.validate_only {
@@ -352,7 +357,7 @@ impl Upload<'_> {
     }
 
     async fn fail(&self, failure: &Failure) -> Result<(), Error> {
-        let line = execution_log::warning(self.execution, failure.error.clone());
+        let line = telemetry::log(self.execution, "warning", failure.error.clone());
         if !self.parameters.validate_only {
             let change = BlueprintChanged {
                 state: Some(failure.state.to_owned()),

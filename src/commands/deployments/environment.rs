@@ -16,7 +16,8 @@ use crate::{
     auth::Caller,
     clock,
     commands::{
-        blueprints, execution_log,
+        blueprints,
+        executions::telemetry,
         labels::{self, Wanted},
         node_instances::{self, NewNodeInstance},
         nodes::{self, NewNode},
@@ -178,7 +179,7 @@ async fn decide(
     for line in lines {
         decision
             .telemetry
-            .push(execution_log::info(execution, line));
+            .push(telemetry::log(execution, "info", line));
     }
     decision.event(
         stream(&deployment.tenant_name, &deployment.id),

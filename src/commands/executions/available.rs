@@ -21,6 +21,81 @@ const DISTURBING: [&str; 5] = [
 /// How many reasons are told.
 const TOLD_MAX: usize = 3;
 
+/// What availability rules look at.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    /// States that occur among the instances of a deployment.
+    pub(super) instance_states: Vec<String>,
+    /// Types that occur among its nodes.
+    pub(super) node_types: Vec<String>,
+}
+
+impl Surroundings {
+    /// Reads what the rules of some workflows ask for.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub(crate) async fn read<'s>(
+        view: &store::View,
+        deployment: &Deployment,
+        specs: impl Iterator<Item = &'s Map<String, Value>> + Clone,
+    ) -> Result<Self, Error> {
+        let asks = |name: &str| {
+            let mut rules = specs.clone().filter_map(rules);
+            rules.any(|rules| rules.contains_key(name))
+        };
+        let mut found = Self::default();
+        if asks("node_instances_active") {
+            found.instance_states = instance_states(view, deployment).await?;
+        }
+        if asks("node_types_required") {
+            let nodes: Vec<Node> = view.select_as(&within(View::Nodes, deployment)).await?;
+            let types = nodes.into_iter().flat_map(|node| node.type_hierarchy);
+            found.node_types = types.collect();
+        }
+        Ok(found)
+    }
+
+    /// Whether every rule of a workflow holds.
+    pub(crate) fn admit(&self, spec: &Map<String, Value>) -> bool {
+        let Some(rules) = rules(spec) else {
+            return true;
+        };
+        let is_available = matches!(
+            rules.get("available"),
+            None | Some(Value::Null | Value::Bool(true))
+        );
+        let any = |name: &str, holds: &dyn Fn(&str) -> bool| {
+            let listed = rules.get(name).and_then(Value::as_array);
+            listed.is_none_or(|listed| listed.iter().filter_map(Value::as_str).any(holds))
+        };
+        is_available
+            && any("node_instances_active", &|rule| self.are_active(rule))
+            && any("node_types_required", &|name| {
+                self.node_types.iter().any(|known| known == name)
+            })
+    }
+
+    /// Whether the instances are as a rule wants them.
+    fn are_active(&self, rule: &str) -> bool {
+        let states = &self.instance_states;
+        let all_started = states.iter().all(|state| state == "started");
+        let nothing_there = states
+            .iter()
+            .all(|state| matches!(state.as_str(), "uninitialized" | "deleted"));
+        match rule {
+            "all" => all_started,
+            "partial" => !all_started && !nothing_there,
+            "none" => !states.iter().any(|state| state == "started"),
+            _ => false,
+        }
+    }
+}
+
+fn rules(spec: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    spec.get("availability_rules")?.as_object()
+}
+
 /// Refuses a workflow whose availability rules do not hold.
 ///
 /// # Errors
@@ -30,10 +105,8 @@ pub(super) async fn check(
     deployment: &Deployment,
     (workflow_id, spec): (&str, &Map<String, Value>),
 ) -> Result<(), Error> {
-    let Some(rules) = spec.get("availability_rules").and_then(Value::as_object) else {
-        return Ok(());
-    };
-    if holds(view, deployment, rules).await? {
+    let surroundings = Surroundings::read(view, deployment, [spec].into_iter()).await?;
+    if surroundings.admit(spec) {
         return Ok(());
     }
     Err(Error::refused(
@@ -42,65 +115,11 @@ pub(super) async fn check(
     ))
 }
 
-async fn holds(
-    view: &store::View,
-    deployment: &Deployment,
-    rules: &Map<String, Value>,
-) -> Result<bool, Error> {
-    if !matches!(
-        rules.get("available"),
-        None | Some(Value::Null | Value::Bool(true))
-    ) {
-        return Ok(false);
-    }
-    if let Some(wanted) = texts(rules, "node_instances_active") {
-        let states = instance_states(view, deployment).await?;
-        if !wanted.iter().any(|rule| fits(rule, &states)) {
-            return Ok(false);
-        }
-    }
-    let Some(types) = texts(rules, "node_types_required") else {
-        return Ok(true);
-    };
-    let nodes: Vec<Node> = view.select_as(&within(View::Nodes, deployment)).await?;
-    let has_type = |node: &Node| {
-        node.type_hierarchy
-            .iter()
-            .any(|name| types.contains(&name.as_str()))
-    };
-    let own = |node: &&Node| node.tenant_name == deployment.tenant_name;
-    Ok(nodes.iter().filter(own).any(has_type))
-}
-
-fn texts<'r>(rules: &'r Map<String, Value>, name: &str) -> Option<Vec<&'r str>> {
-    let listed = rules.get(name)?.as_array()?;
-    Some(listed.iter().filter_map(Value::as_str).collect())
-}
-
-/// Whether the states of a deployment's instances are as a rule wants them.
-pub(super) fn fits(rule: &str, states: &[String]) -> bool {
-    let all_started = states.iter().all(|state| state == "started");
-    let nothing_there = states
-        .iter()
-        .all(|state| matches!(state.as_str(), "uninitialized" | "deleted"));
-    match rule {
-        "all" => all_started,
-        "partial" => !states.is_empty() && !all_started && !nothing_there,
-        "none" => !states.iter().any(|state| state == "started"),
-        _ => false,
-    }
-}
-
 fn within(of: View, deployment: &Deployment) -> ListQuery {
-    let scope = Scope::Tenants {
-        tenants: vec![deployment.tenant_name.clone()],
-        user: String::new(),
-        administered: vec![deployment.tenant_name.clone()],
-    };
-    ListQuery::all(of, scope).with(Condition::AnyOf(
-        "deployment_id".to_owned(),
-        vec![deployment.id.clone()],
-    ))
+    let is = |field: &str, value: &str| Condition::AnyOf(field.to_owned(), vec![value.to_owned()]);
+    ListQuery::all(of, Scope::Everything)
+        .with(is("deployment_id", &deployment.id))
+        .with(is("tenant_name", &deployment.tenant_name))
 }
 
 /// The states that occur among a deployment's instances.

@@ -22,6 +22,7 @@ use stratalog_projections::{
 use stratalog_schema::{Category, StreamId};
 
 pub use act::{Action, act};
+pub(crate) use available::Surroundings;
 pub use delete::{Delete, delete};
 pub use dequeue::dequeue;
 pub use new::NewExecution;

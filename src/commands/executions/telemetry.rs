@@ -2,9 +2,8 @@
 use serde_json::Value;
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::events::TelemetryRecord;
-use uuid::Uuid;
 
-use crate::clock;
+use crate::commands::logs::{Said, record};
 
 /// What the manager calls itself in operations and events.
 pub const MANAGER: &str = "cloudify-manager";
@@ -15,34 +14,26 @@ pub fn event(
     event_type: &str,
     message: impl Into<String>,
 ) -> TelemetryRecord {
-    let now_us = clock::now_us();
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    TelemetryRecord {
-        event_id: Uuid::now_v7().as_bytes().to_vec(),
-        tenant: execution.tenant_name.clone(),
-        visibility: execution.visibility.clone(),
-        created_by: execution.created_by.clone(),
-        timestamp_us: now_us,
-        reported_timestamp_us: now_us,
-        execution_id: execution.id.clone(),
-        deployment_id: text(&execution.deployment_id),
-        deployment_display_name: text(&execution.deployment_display_name),
-        blueprint_id: text(&execution.blueprint_id),
-        workflow_id: execution.workflow_id.clone(),
-        message: message.into(),
+    let said = Said {
         event_type: event_type.to_owned(),
+        message: message.into(),
         manager_name: Some(MANAGER.to_owned()),
-        ..TelemetryRecord::default()
-    }
+        ..Said::default()
+    };
+    record(execution, None, said)
 }
 
 /// A log line of an execution.
 pub fn log(execution: &Execution, level: &str, message: impl Into<String>) -> TelemetryRecord {
-    let mut record = event(execution, "", message);
-    record.is_log = true;
-    record.logger = format!("ctx.{}", execution.id);
-    level.clone_into(&mut record.level);
-    record
+    let said = Said {
+        is_log: true,
+        logger: format!("ctx.{}", execution.id),
+        level: level.to_owned(),
+        message: message.into(),
+        manager_name: Some(MANAGER.to_owned()),
+        ..Said::default()
+    };
+    record(execution, None, said)
 }
 
 /// What the state of a task is told as.

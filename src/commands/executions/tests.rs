@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use serde_json::{Map, Value, json};
 
-use super::{available::fits, parameters::merge};
+use super::{available::Surroundings, parameters::merge};
 
 fn map(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
@@ -77,18 +77,42 @@ fn constraints_of_parameters_hold() {
     );
 }
 
+fn admitted(states: &[&str], types: &[&str], rules: Value, expected: bool) {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let surroundings = Surroundings {
+        instance_states: owned(states),
+        node_types: owned(types),
+    };
+    let spec = map(json!({ "availability_rules": rules }));
+    assert_eq!(
+        surroundings.admit(&spec),
+        expected,
+        "{states:?} {types:?} {rules}"
+    );
+}
+
 #[test]
-fn availability_follows_the_states_of_instances() {
-    let cases: [(&[&str], [bool; 3]); 5] = [
-        (&[], [true, false, true]),
+fn availability_follows_the_states_of_the_instances() {
+    for (states, expected) in [
+        (&[][..], [true, false, true]),
+        (&["uninitialized"], [false, false, true]),
+        (&["deleted", "uninitialized"], [false, false, true]),
         (&["started"], [true, false, false]),
         (&["started", "deleted"], [false, true, false]),
-        (&["uninitialized", "deleted"], [false, false, true]),
         (&["creating"], [false, true, true]),
-    ];
-    for (states, expected) in cases {
-        let states: Vec<String> = states.iter().map(|s| (*s).to_owned()).collect();
-        let got = ["all", "partial", "none"].map(|rule| fits(rule, &states));
-        assert_eq!(got, expected, "{states:?}");
+    ] {
+        for (rule, expected) in ["all", "partial", "none"].into_iter().zip(expected) {
+            let rules = json!({ "node_instances_active": [rule] });
+            admitted(states, &[], rules, expected);
+        }
     }
+}
+
+#[test]
+fn availability_follows_the_types_of_the_nodes_and_the_switch() {
+    admitted(&[], &[], Value::Null, true);
+    admitted(&[], &[], json!({ "available": false }), false);
+    let types = json!({ "node_types_required": ["a.B", "c.D"] });
+    admitted(&[], &["x.Y", "c.D"], types.clone(), true);
+    admitted(&[], &["x.Y"], types, false);
 }

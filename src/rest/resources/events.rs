@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stratalog_schema::{events::TelemetryRecord, time::wire_us};
+use uuid::Uuid;
 use warp::Filter;
 
 use crate::{
@@ -368,7 +369,12 @@ async fn recorded(req: Request<Sent>) -> Result<bool, Error> {
     let mut said = Vec::new();
     for (items, is_log) in [(&body.events, false), (&body.logs, true)] {
         for item in items.iter().flatten() {
-            said.push(parse(item, is_log, timed, &body)?);
+            let id = item.get("event_id").and_then(Value::as_str);
+            let id = id.filter(|_| own.is_some());
+            said.push(Said {
+                id: id.map(|id| identity(&execution, id)),
+                ..parse(item, is_log, timed, &body)?
+            });
         }
     }
     if said.is_empty() {
@@ -376,6 +382,11 @@ async fn recorded(req: Request<Sent>) -> Result<bool, Error> {
     }
     logs::record_all(&ctx, caller.meta(), (&tenant, &execution), said).await?;
     Ok(true)
+}
+
+/// Executions name their records, so that one that is sent again for want of an answer is the same.
+fn identity(execution: &str, id: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{execution}:{id}").as_bytes())
 }
 
 fn parse(item: &Value, is_log: bool, timed: bool, sent: &Sent) -> Result<Said, Error> {

@@ -27,12 +27,18 @@ fn runs(directory: &Path) -> usize {
 }
 
 async fn started(directory: &Path) {
-    let reached = async {
-        while runs(directory) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    until(|| runs(directory) > 0).await;
+}
+
+/// Responses that are kept, of operations whose ids begin so.
+fn kept(directory: &Path, id: &str) -> usize {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return 0;
     };
-    timeout(PATIENCE, reached).await.unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with(id))
+        .count()
 }
 
 fn go(directory: &Path) {
@@ -165,48 +171,65 @@ async fn a_response_survives_the_loss_of_the_broker() {
     started(bench.work_dir.path()).await;
     line.block();
     go(bench.work_dir.path());
-    let kept = bench.work_dir.path().join("outcomes/t1.json");
-    let reached = async {
-        while !kept.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, reached).await.unwrap();
+    let unsent = bench.work_dir.path().join("outcomes");
+    until(|| kept(&unsent, "t1") == 1).await;
     line.unblock();
     assert_eq!(
         bench.reply().await,
         ("t1".to_owned(), Response::Ok(json!("kept")))
     );
-    let forgotten = async {
-        while kept.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, forgotten).await.unwrap();
+    until(|| kept(&unsent, "t1") == 0).await;
+    assert_eq!(kept(&unsent.join("sent"), "t1"), 1);
     assert_eq!(runs(bench.work_dir.path()), 1);
     bench.end().await;
 }
 
+/// A message that comes after its response was sent, and before anybody has noted that: as when the
+/// sender was restarted.
 #[tokio::test]
 async fn a_kept_response_is_sent_instead_of_running_again() {
     let Some(mut bench) = Bench::start().await else {
         return;
     };
-    bench.script("s.sh", &counted(bench.work_dir.path()));
+    let content = format!("{}ctx returns \"$$\"\n", counted(bench.work_dir.path()));
+    bench.script("s.sh", &content);
+    go(bench.work_dir.path());
+    let state = |state: &str| ("t1".to_owned(), state.to_owned());
+    bench.stub.state().operations.extend([state("sent")]);
+    let once = task("t1", json!({"script_path": "s.sh"}));
+    let first = bench.run(&once).await;
     bench
         .stub
         .state()
         .operations
-        .insert("t1".to_owned(), "response-sent".to_owned());
+        .extend([state("response-sent")]);
+    assert_eq!(bench.run(&once).await, first);
     bench.stop_worker().await;
-    let kept = bench.work_dir.path().join("outcomes/t1.json");
-    std::fs::write(&kept, r#"{"ok": true, "result": "from before"}"#).unwrap();
     bench.start_worker();
-    let response = bench.run(&task("t1", json!({"script_path": "s.sh"}))).await;
-    assert_eq!(response, Response::Ok(json!("from before")));
-    assert_eq!(runs(bench.work_dir.path()), 0);
+    assert_eq!(bench.run(&once).await, first);
+    assert_eq!(runs(bench.work_dir.path()), 1);
     bench.end().await;
-    assert!(!kept.exists());
+}
+
+/// An execution was cancelled while its operation waited for a worker, and then resumed: the same
+/// operation waits twice, and only the later message has a token that is worth something.
+#[tokio::test]
+async fn a_dead_message_does_not_take_a_living_one_with_it() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    go(bench.work_dir.path());
+    bench.stop_worker().await;
+    let living = task("t1", json!({"script_path": "s.sh"}));
+    let mut dead = living.clone();
+    dead.context.execution_token = Some("dead".to_owned());
+    bench.send(&dead).await;
+    bench.send(&living).await;
+    bench.start_worker();
+    assert_eq!(bench.reply().await, ("t1".to_owned(), ok()));
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
 }
 
 #[tokio::test]

@@ -205,10 +205,10 @@ async fn a_timeout_ends_the_whole_group() {
     let Some(mut bench) = Bench::start().await else {
         return;
     };
-    let marker = bench.work_dir.path().join("grandchild");
+    let pids = bench.work_dir.path().join("grandchildren");
     let content = format!(
-        "#!/bin/sh\n(trap '' TERM; sleep 3; touch {}) &\nsleep 60\n",
-        marker.display()
+        "#!/bin/bash\n(trap '' TERM; echo $BASHPID >> {}; sleep 600) &\nsleep 600\n",
+        pids.display()
     );
     bench.script("s.sh", &content);
     for (id, recoverable) in [("t1", None), ("t2", Some(true))] {
@@ -227,8 +227,14 @@ async fn a_timeout_ends_the_whole_group() {
         };
         assert_eq!(failure.known_exception_type, expected);
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(!marker.exists(), "the grandchild outlived the timeout");
+    let pids = std::fs::read_to_string(pids).unwrap();
+    let runs = |pid: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // nobody may be there to collect it
+        !status.is_empty() && !status.contains("(zombie)")
+    };
+    assert_eq!(pids.lines().count(), 2);
+    until(|| !pids.lines().any(runs)).await;
     bench.end().await;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use super::{
     lifecycle::{Lifecycle, Part},
     order::{self, Order},
-    sequence::{Builder, Sequence, Step, event},
+    sequence::{Builder, Step, event},
 };
 use crate::{
     error::Error,
@@ -58,14 +58,12 @@ pub(super) fn graph(
     chosen: &BTreeSet<String>,
 ) -> Result<(), Error> {
     let mut order = Order::new(topology, chosen);
-    for instance in topology.instances() {
-        if chosen.contains(&instance.id) {
-            let handler = Handler::subgraph(&instance.id, "reinstall");
-            let name = format!("install_{}", instance.id);
-            let at = builder.subgraph(&name, None, Some(handler));
-            order.place(&instance.id, at);
-            sequence(builder, topology, instance, at)?;
-        }
+    for instance in order.instances() {
+        let handler = Handler::subgraph(&instance.id, "reinstall");
+        let name = format!("install_{}", instance.id);
+        let at = builder.subgraph(&name, None, Some(handler));
+        order.place(&instance.id, at);
+        sequence(builder, topology, instance, at)?;
     }
     order::stubs(
         builder,
@@ -88,12 +86,7 @@ pub(super) fn sequence(
     instance: &Instance,
     at: usize,
 ) -> Result<(), Error> {
-    let mut lifecycle = Lifecycle {
-        builder,
-        topology,
-        instance,
-        sequence: Sequence::within(at),
-    };
+    let mut lifecycle = Lifecycle::new(builder, topology, instance, at);
     if !has_anything(&lifecycle) {
         return lifecycle.steps(vec![
             Step::State("started"),

@@ -27,7 +27,21 @@ pub(super) struct Lifecycle<'b, 'f, 't> {
     pub(super) sequence: Sequence,
 }
 
-impl<'t> Lifecycle<'_, '_, 't> {
+impl<'b, 'f, 't> Lifecycle<'b, 'f, 't> {
+    pub(super) fn new(
+        builder: &'b mut Builder<'f>,
+        topology: &'t Topology,
+        instance: &'t Instance,
+        at: usize,
+    ) -> Self {
+        Self {
+            builder,
+            topology,
+            instance,
+            sequence: Sequence::within(at),
+        }
+    }
+
     pub(super) fn steps(&mut self, steps: Steps<'_>) -> Result<(), Error> {
         self.sequence.then(self.builder, &self.instance.id, steps)
     }

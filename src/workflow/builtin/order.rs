@@ -3,10 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::{
-    lifecycle::Lifecycle,
-    sequence::{Builder, Sequence},
-};
+use super::{lifecycle::Lifecycle, sequence::Builder};
 use crate::{
     error::Error,
     workflow::topology::{Instance, Relationship, Topology},
@@ -36,6 +33,13 @@ impl<'t> Order<'t> {
             chosen,
             places: HashMap::new(),
         }
+    }
+
+    /// The chosen instances.
+    pub(super) fn instances(&self) -> impl Iterator<Item = &'t Instance> + use<'t> {
+        let (topology, chosen) = (self.topology, self.chosen);
+        let instances = topology.instances().iter();
+        instances.filter(|instance| chosen.contains(&instance.id))
     }
 
     /// The instance's subgraph.
@@ -149,12 +153,7 @@ pub(super) fn stubs(
             relationships: affected,
             runtime_properties: serde_json::Map::<String, Value>::new(),
         };
-        let mut lifecycle = Lifecycle {
-            builder,
-            topology,
-            instance: &narrowed,
-            sequence: Sequence::within(at),
-        };
+        let mut lifecycle = Lifecycle::new(builder, topology, &narrowed, at);
         lifecycle.related(stub.operation, (stub.before, stub.after), stub.is_ignored)?;
         if stub.is_ignored {
             builder.ignore_failures(at);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use super::{
     lifecycle::{Lifecycle, Part},
     order::{self, Order},
-    sequence::{Builder, Sequence, Step, event},
+    sequence::{Builder, Step, event},
 };
 use crate::{
     error::Error,
@@ -49,15 +49,13 @@ pub(super) fn graph(
     ignore_failure: bool,
 ) -> Result<(), Error> {
     let mut order = Order::new(topology, chosen);
-    for instance in topology.instances() {
-        if chosen.contains(&instance.id) {
-            let handler = (!ignore_failure).then(|| Handler::subgraph(&instance.id, "uninstall"));
-            let at = builder.subgraph(&instance.id, None, handler);
-            order.place(&instance.id, at);
-            sequence(builder, topology, instance, at)?;
-            if ignore_failure {
-                builder.ignore_failures(at);
-            }
+    for instance in order.instances() {
+        let handler = (!ignore_failure).then(|| Handler::subgraph(&instance.id, "uninstall"));
+        let at = builder.subgraph(&instance.id, None, handler);
+        order.place(&instance.id, at);
+        sequence(builder, topology, instance, at)?;
+        if ignore_failure {
+            builder.ignore_failures(at);
         }
     }
     order::stubs(
@@ -81,12 +79,7 @@ pub(super) fn sequence(
     instance: &Instance,
     at: usize,
 ) -> Result<(), Error> {
-    let mut lifecycle = Lifecycle {
-        builder,
-        topology,
-        instance,
-        sequence: Sequence::within(at),
-    };
+    let mut lifecycle = Lifecycle::new(builder, topology, instance, at);
     let state = instance.state.as_str();
     if lifecycle.is_in(NOT_RUNNING) {
         lifecycle.steps(vec![event(format!("Stop: instance already {state}"))])?;

@@ -1,6 +1,6 @@
 //! Drives one graph: decisions into the log, then operations to the broker, then answers into the
 //! graph.
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stratalog_projections::{
     At, Condition, ListQuery, Scope, View,
@@ -34,6 +34,9 @@ pub(super) struct Phase {
     pub(super) facts: Facts,
     pub(super) topology: Topology,
 }
+
+/// The operation, what it came to, and the message that says so.
+type Answer = (String, Response, Option<Ack>);
 
 /// Longest sleep; after it everything is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -87,7 +90,12 @@ impl Runner {
         graph: &mut Graph,
         outbox: &mut Outbox,
     ) -> Result<(), Stop> {
+        let mut looked = Instant::now();
         loop {
+            if looked.elapsed() >= LOOK_AGAIN {
+                looked = Instant::now();
+                check_status(self.reload().await?.status)?;
+            }
             self.sent(execution, outbox.flush().await).await?;
             let now_ms = clock::now_ms();
             let Progress::Waiting { wake_at_ms } = graph.progress(now_ms) else {
@@ -112,7 +120,7 @@ impl Runner {
                 }
                 Some(Signal::Status(status)) => check_status(status)?,
                 Some(Signal::Answer { id, response, ack }) => {
-                    let answers = self.more((id, response, ack))?;
+                    let answers = self.more((id, response, ack)).await?;
                     self.answered((execution, phase), graph, answers, outbox)
                         .await?;
                 }
@@ -120,16 +128,22 @@ impl Runner {
         }
     }
 
-    /// Answers that have arrived together are dealt with together.
-    fn more(
-        &mut self,
-        first: (String, Response, Option<Ack>),
-    ) -> Result<Vec<(String, Response, Option<Ack>)>, Stop> {
+    /// Answers that have arrived together are dealt with together, unless the execution is to end.
+    async fn more(&mut self, first: Answer) -> Result<Vec<Answer>, Stop> {
         let mut answers = vec![first];
         while let Ok(signal) = self.signals.try_recv() {
-            match signal {
-                Signal::Answer { id, response, ack } => answers.push((id, response, ack)),
-                Signal::Status(status) => check_status(status)?,
+            let checked = match signal {
+                Signal::Answer { id, response, ack } => {
+                    answers.push((id, response, ack));
+                    Ok(())
+                }
+                Signal::Status(status) => check_status(status),
+            };
+            if let Err(stop) = checked {
+                for (_, _, ack) in answers {
+                    self.give_back(ack).await;
+                }
+                return Err(stop);
             }
         }
         Ok(answers)
@@ -139,7 +153,7 @@ impl Runner {
         &mut self,
         of: (&Execution, &Phase),
         graph: &mut Graph,
-        answers: Vec<(String, Response, Option<Ack>)>,
+        answers: Vec<Answer>,
         outbox: &mut Outbox,
     ) -> Result<(), Stop> {
         let mut actions = Vec::new();

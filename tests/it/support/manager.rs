@@ -1,91 +1,74 @@
-//! A whole manager in this process, on ports and in a database of its own, spoken to over HTTP.
+//! A server with a broker and a worker, all that executions need.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use stratalog::{
     commands::execution_end,
     config::{Hidden, Settings},
-    server::{self, Running},
-    store,
-    db::Database,
 };
+use stratalog_projections::At;
 
-use super::{broker::TestBroker, database::TestDatabase, env};
+use super::{broker::TestBroker, env, server::TestServer};
 
-const PASSWORD: &str = "admin";
 const TENANT: &str = "default_tenant";
+/// Longest wait for what takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running manager. It ends with [`Manager::stop`].
 pub(crate) struct Manager {
-    running: Running,
-    client: reqwest::Client,
-    settings: Settings,
-    _database: TestDatabase,
+    server: TestServer,
     _broker: TestBroker,
-    _data: tempfile::TempDir,
 }
 
 impl Manager {
     /// Starts one with everything empty.
     pub(crate) async fn new() -> Self {
-        let database = TestDatabase::new(async |url: &str| {
-            store::prepare(&Database::new(url, 2)?).await
-        })
-        .await;
         let broker = TestBroker::new().await;
-        let data = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            database_url: Hidden(database.url().to_owned()),
-            amqp_url: Some(Hidden(broker.url().to_owned())),
-            data_dir: data.path().to_owned(),
-            rest_listen: ([127, 0, 0, 1], 0).into(),
-            internal_listen: ([127, 0, 0, 1], 0).into(),
-            admin_password: Some(Hidden(PASSWORD.to_owned())),
-            python: env::python(),
-            drain_timeout_s: 2,
-            ..Settings::default()
-        };
+        let server = TestServer::start_with(|settings| {
+            settings.amqp_url = Some(Hidden(broker.url().to_owned()));
+            settings.python = env::python();
+            settings.ctx_command = Some(env!("CARGO_BIN_EXE_stratalogd").into());
+            settings.drain_timeout_s = 2;
+        });
         Self {
-            running: server::start(settings.clone()).await.unwrap(),
-            client: reqwest::Client::new(),
-            settings,
-            _database: database,
+            server: server.await,
             _broker: broker,
-            _data: data,
         }
     }
 
     /// Ends this process's server and starts another over the same database, broker and files.
-    pub(crate) async fn restart(mut self) -> Self {
-        self.running.stop().await;
-        self.running = server::start(self.settings.clone()).await.unwrap();
-        self
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// As [`Manager::restart`], with other settings.
+    pub(crate) async fn restart_with(self, adjust: impl FnOnce(&mut Settings)) -> Self {
+        Self {
+            server: self.server.restart_with(adjust).await,
+            ..self
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.server.running.ctx.settings
     }
 
     pub(crate) async fn stop(self) {
-        self.running.stop().await;
-    }
-
-    fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
-        let url = format!("http://{}/api/v3.1/{path}", self.running.addr);
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        self.client
-            .request(method, url)
-            .basic_auth("admin", Some(PASSWORD))
-            .header("Tenant", TENANT)
+        self.server.stop().await;
     }
 
     /// A request with a JSON body, if any; its status and answer.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let mut request = self.request(method, path);
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.server.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        let bytes = response.bytes().await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let answer = self.server.send(request).await;
+        let body = serde_json::from_slice(&answer.body);
+        (answer.status.as_u16(), body.unwrap_or(Value::Null))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -97,23 +80,23 @@ impl Manager {
     /// The items of a list, all of them.
     pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let body = self.get(&format!("{path}{separator}_get_all_results=true")).await;
+        let body = self
+            .get(&format!("{path}{separator}_get_all_results=true"))
+            .await;
         body["items"].as_array().unwrap().clone()
     }
 
     /// Uploads a blueprint of some files and creates a deployment `id` from it.
     pub(crate) async fn deploy(&self, id: &str, files: &[(&str, &str)]) {
-        let response = self
-            .request("PUT", &format!("blueprints/{id}?application_file_name=blueprint.yaml"))
-            .header("Content-Type", "application/octet-stream")
-            .body(archive(files))
-            .send()
-            .await
-            .unwrap();
-        let (status, text) = (response.status(), response.text().await.unwrap());
-        assert!(status.is_success(), "{text}");
+        let path = format!("blueprints/{id}?application_file_name=blueprint.yaml");
+        let upload = self.server.request(Method::PUT, &path);
+        let upload = upload.header("Content-Type", "application/octet-stream");
+        let answer = self.server.send(upload.body(archive(files))).await;
+        assert!(answer.status.is_success(), "{}", answer.json());
         let body = json!({"blueprint_id": id, "inputs": {}});
-        let (status, created) = self.call("PUT", &format!("deployments/{id}"), Some(body)).await;
+        let (status, created) = self
+            .call("PUT", &format!("deployments/{id}"), Some(body))
+            .await;
         assert_eq!(status, 201, "{created}");
         for execution in self.list(&format!("executions?deployment_id={id}")).await {
             let end = self.end(execution["id"].as_str().unwrap()).await;
@@ -124,25 +107,31 @@ impl Manager {
     /// Starts a workflow; its execution.
     pub(crate) async fn start(&self, deployment: &str, workflow: &str, more: Value) -> String {
         let mut body = json!({"deployment_id": deployment, "workflow_id": workflow});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let (status, execution) = self.call("POST", "executions", Some(body)).await;
         assert_eq!(status, 201, "{execution}");
         execution["id"].as_str().unwrap().to_owned()
     }
 
     /// Where the log ends.
-    pub(crate) fn position(&self) -> i64 {
-        *self.running.ctx.store.log().durable().borrow()
+    pub(crate) async fn position(&self) -> i64 {
+        let view = self.server.running.ctx.store.read(At::Now).await.unwrap();
+        let head = view.head();
+        drop(view.finish().await.unwrap());
+        head
     }
 
-    /// Waits for the end of an execution that may have come already; the execution then, if it is still there.
+    /// Waits for the end of an execution that may have come already; the execution then, if it is
+    /// still there.
     pub(crate) async fn end(&self, id: &str) -> Value {
         self.end_after(id, 0).await
     }
 
     /// As [`Manager::end`], for an end after a position.
     pub(crate) async fn end_after(&self, id: &str, position: i64) -> Value {
-        let ctx = &self.running.ctx;
+        let ctx = &self.server.running.ctx;
         let ended = execution_end(ctx, (TENANT, id), position).await.unwrap();
         let ended = ended.unwrap_or_else(|| panic!("the execution {id} never ended"));
         let (status, execution) = self.call("GET", &format!("executions/{id}"), None).await;
@@ -155,15 +144,27 @@ impl Manager {
     /// The texts of an execution's events, in order.
     pub(crate) async fn told(&self, id: &str) -> Vec<String> {
         let events = self
-            .list(&format!("events?execution_id={id}&type=cloudify_event&_size=10000"))
+            .list(&format!(
+                "events?execution_id={id}&type=cloudify_event&_size=10000"
+            ))
             .await;
         let text = |event: &Value| event["message"].as_str().unwrap().to_owned();
         events.iter().map(text).collect()
     }
 }
 
+/// Waits for what the manager does by itself.
+pub(crate) async fn until(holds: impl AsyncFn() -> bool) {
+    let reached = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
+}
+
 /// A `tar.gz` with one directory.
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     for (name, content) in files {
@@ -173,7 +174,8 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+        tar.append_data(&mut header, path, content.as_bytes())
+            .unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
 }

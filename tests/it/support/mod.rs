@@ -1,9 +1,11 @@
 //! What integration tests share.
 
 pub(crate) mod broker;
+pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod env;
 pub(crate) mod manager;
+pub(crate) mod processes;
 pub(crate) mod server;
 
 use stratalog::{db::Database, store};

@@ -109,6 +109,14 @@ impl TestServer {
         &self.database
     }
 
+    /// Stops it and starts another over the same database and files.
+    pub(crate) async fn restart_with(self, adjust: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.running.ctx.settings.clone();
+        self.running.stop().await;
+        adjust(&mut settings);
+        Self::run(settings, self.database, self.data).await
+    }
+
     /// Stops it; what it kept stays.
     pub(crate) async fn stop_and_keep(self) -> (TestDatabase, TempDir) {
         self.running.stop().await;

@@ -1,0 +1,154 @@
+//! What must hold after any number of kills.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
+
+use serde_json::Value;
+use stratalog::{
+    db::Database,
+    log::{read, verify::verify},
+};
+use stratalog_projections::views::{executions::is_end, operations::is_terminal};
+use stratalog_schema::{Event, Recorded};
+use tokio_postgres::Client as Connection;
+
+use super::Outcome;
+
+/// A script that was interrupted is not run again by itself.
+const INTERRUPTED: &str = "Cannot resume - operation not resumable";
+/// Acknowledged updates that are looked at.
+const LOOKED_AT: usize = 200;
+
+pub(super) async fn all(outcome: &Outcome, database_url: &str) {
+    let mut connection = Database::new(database_url, 1)
+        .unwrap()
+        .dedicated()
+        .await
+        .unwrap();
+    let verified = verify(&mut connection, None, &|_| {}).await.unwrap();
+    assert_eq!(verified.fault, None);
+    let events = events(&connection).await;
+    once(&connection, &events).await;
+    acknowledged(outcome).await;
+    let completed = ended(outcome);
+    journal(outcome, &completed);
+    told(outcome).await;
+    println!(
+        "{} installs done, {} ended with their script; {} updates acknowledged; {} events, {} \
+         records",
+        completed.len(),
+        outcome.installs.len() - completed.len(),
+        outcome.written.len(),
+        verified.progress.events,
+        verified.progress.records,
+    );
+}
+
+async fn events(connection: &Connection) -> Vec<Recorded> {
+    let head = read::head(connection).await.unwrap();
+    read::page(connection, 0, head, i64::MAX).await.unwrap()
+}
+
+/// No event twice, under the same id or another.
+async fn once(connection: &Connection, events: &[Recorded]) {
+    let doubled = "SELECT count(*) - count(DISTINCT event_id) FROM es.log";
+    let doubled: i64 = connection.query_one(doubled, &[]).await.unwrap().get(0);
+    assert_eq!(doubled, 0, "events with the same id");
+    let mut states: HashMap<String, String> = HashMap::new();
+    let mut is_new = |key: String, state: &str| {
+        let before = states.insert(key.clone(), state.to_owned());
+        assert_ne!(before.as_deref(), Some(state), "{key} twice");
+        before
+    };
+    for recorded in events {
+        match &recorded.event {
+            Event::NodeInstanceChanged(e) => {
+                if let Some(state) = &e.state {
+                    is_new(format!("instance {}", e.id), state);
+                }
+            }
+            Event::ExecutionStatusChanged(e) => {
+                let before = is_new(format!("execution {}", e.id), &e.status);
+                assert!(
+                    !before.is_some_and(|status| is_end(&status)),
+                    "{e:?} after its end"
+                );
+            }
+            Event::OperationsChanged(e) => {
+                for change in e.changes.iter().filter(|change| is_terminal(&change.state)) {
+                    let before = is_new(format!("operation {}", change.id), &change.state);
+                    assert_eq!(before, None, "{change:?} after its end");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Each update that was acknowledged is what the log shows at its position.
+async fn acknowledged(outcome: &Outcome) {
+    assert!(!outcome.written.is_empty());
+    let step = outcome.written.len().div_ceil(LOOKED_AT);
+    for written in outcome.written.iter().rev().step_by(step) {
+        let path = format!(
+            "node-instances/{}?_as_of={}",
+            outcome.still, written.position
+        );
+        let instance = outcome.client.get(&path).await;
+        assert_eq!(
+            instance["runtime_properties"]["n"], written.n,
+            "{written:?}"
+        );
+    }
+}
+
+/// Installs either came through or say what was interrupted; those that came through.
+fn ended(outcome: &Outcome) -> Vec<String> {
+    let mut completed = Vec::new();
+    for execution in &outcome.installs {
+        let deployment = execution["deployment_id"].as_str().unwrap().to_owned();
+        match execution["status"].as_str() {
+            Some("terminated") => completed.push(deployment),
+            _ => {
+                let error = execution["error"].as_str().unwrap_or_default();
+                assert!(error.contains(INTERRUPTED), "{execution}");
+            }
+        }
+    }
+    completed
+}
+
+/// Every operation ran once, or not at all.
+fn journal(outcome: &Outcome, completed: &[String]) {
+    let text = fs::read_to_string(&outcome.journal).unwrap();
+    let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in text.lines() {
+        *runs.entry(line).or_default() += 1;
+    }
+    let doubled: Vec<_> = runs.iter().filter(|(_, n)| **n > 1).collect();
+    assert!(doubled.is_empty(), "{doubled:?}");
+    // two operations of two instances each
+    assert!(runs.len() >= completed.len() * 4, "{runs:?}");
+}
+
+/// Nothing is told twice about an execution, and the end of each is told.
+async fn told(outcome: &Outcome) {
+    for execution in &outcome.installs {
+        let id = execution["id"].as_str().unwrap();
+        let query = format!("events?execution_id={id}&type=cloudify_event");
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for event in outcome.client.list(&query).await {
+            let parts = ["event_type", "message", "node_instance_id", "operation"];
+            let parts: Vec<&Value> = parts.iter().map(|part| &event[*part]).collect();
+            let what = serde_json::to_string(&parts).unwrap();
+            *seen.entry(what).or_default() += 1;
+        }
+        let doubled: Vec<_> = seen.iter().filter(|(_, n)| **n > 1).collect();
+        assert!(doubled.is_empty(), "{execution}: {doubled:?}");
+        let ends = ["workflow_succeeded", "workflow_failed"];
+        let is_end = |what: &&String| ends.iter().any(|end| what.contains(end));
+        assert_eq!(seen.keys().filter(is_end).count(), 1, "{execution}");
+    }
+}
