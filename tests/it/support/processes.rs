@@ -114,11 +114,13 @@ impl Services {
             assert!(began.elapsed() < PATIENCE, "{service:?} cannot be killed");
             std::thread::sleep(PAUSE);
         }
+        let before = self.variables.clone();
         // PostgreSQL refuses until the kernel has let go of what the killed one held
         while let Err(error) = self.again() {
             assert!(began.elapsed() < PATIENCE, "{error}");
             std::thread::sleep(PAUSE);
         }
+        assert_eq!(self.variables, before, "it came back somewhere else");
     }
 }
 
@@ -235,7 +237,15 @@ impl Drop for Daemon {
     }
 }
 
+/// Free ports below those that the kernel lends to outgoing connections: else one of these may hold
+/// them when the server comes back.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let listener = |()| loop {
+        let port = rand::random_range(12_000..32_000);
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            break listener;
+        }
+    };
+    let listeners = [(); N].map(listener);
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -4,6 +4,8 @@
 mod table;
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +21,8 @@ use crate::workspace::DataDir;
 
 /// How long a process may take to end by itself before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+/// Ports tried before any will do.
+const PORTS_TRIED: u16 = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A process started by us, now or by an earlier command.
@@ -207,13 +211,25 @@ pub(crate) fn free_ports<const N: usize>(wanted: [u16; N]) -> Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for (port, wish) in ports.iter_mut().zip(wanted) {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", wish))
-            .or_else(|_taken| std::net::TcpListener::bind(("127.0.0.1", 0)))
-            .context("no free port")?;
+        let listener = listen(wish).context("no free port")?;
         *port = listener.local_addr()?.port();
         held.push(listener);
     }
     Ok(ports)
+}
+
+/// A new port lies below those that the kernel lends to outgoing connections: else one of these may
+/// hold it when its service comes back after a crash.
+fn listen(wish: u16) -> std::io::Result<TcpListener> {
+    let random = |n: u16| {
+        let offset = RandomState::new().hash_one(n) % 20_000;
+        12_000 + u16::try_from(offset).unwrap_or_default()
+    };
+    let kept = Some(wish).filter(|wish| *wish != 0);
+    let mut wishes = kept.into_iter().chain((0..PORTS_TRIED).map(random));
+    wishes
+        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        .map_or_else(|| TcpListener::bind(("127.0.0.1", 0)), Ok)
 }
 
 /// The first of `paths` that is a file.
