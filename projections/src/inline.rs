@@ -302,7 +302,7 @@ impl Batch {
         debug_assert_eq!(self.columns.len(), row.columns.len(), "{view:?}");
         for (array, value) in self.columns.iter_mut().zip(row.columns) {
             match (array, value) {
-                (Array::Text(texts), Col::Text(text)) => texts.push(text),
+                (Array::Text(texts), Col::Text(text)) => texts.push(text.map(storable)),
                 (Array::Text(texts), Col::Texts(parts)) => texts.push(Some(parts.join("\u{1f}"))),
                 (Array::Int(numbers), Col::Int(number)) => numbers.push(number),
                 (Array::Bool(flags), Col::Bool(flag)) => flags.push(flag),
@@ -352,5 +352,13 @@ impl Batch {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// A column cannot hold the NUL that its document may.
+fn storable(text: String) -> String {
+    match text.contains('\0') {
+        true => text.replace('\0', "\u{fffd}"),
+        false => text,
     }
 }

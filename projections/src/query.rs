@@ -151,12 +151,18 @@ fn expression(view: View, name: &str) -> Result<(String, Kind), Error> {
     }
 }
 
+/// A field of a document. PostgreSQL refuses documents with an escaped NUL, whichever field is asked
+/// for, so it is shown another character.
 fn field_sql(field: &Field) -> String {
+    let of_document = format!(
+        "(replace(v.doc, '\\u0000', '\\ufffd')::json ->> '{}')",
+        field.name
+    );
     match (field.column, field.kind) {
         (Some(column), _) => format!("v.\"{column}\""),
-        (None, Kind::Int) => format!("(v.doc::json ->> '{}')::bigint", field.name),
-        (None, Kind::Bool) => format!("(v.doc::json ->> '{}')::boolean", field.name),
-        (None, _) => format!("(v.doc::json ->> '{}')", field.name),
+        (None, Kind::Int) => format!("{of_document}::bigint"),
+        (None, Kind::Bool) => format!("{of_document}::boolean"),
+        (None, _) => of_document,
     }
 }
 

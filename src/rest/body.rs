@@ -54,11 +54,61 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
     ))
 }
 
+/// Whether the texts of a body may hold NULs. Documents keep them; keys and columns cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nul {
+    Refused,
+    Kept,
+}
+
+/// Nesting that the parser allows.
+const DEPTH_MAX: usize = 128;
+
+/// Refuses what would be taken in unseen within raw values, and could not be read back: nesting
+/// without end, halves of surrogate pairs, and NULs.
+fn check_texts(bytes: &[u8], nul: Nul) -> Result<(), Error> {
+    let opened = bytes.iter().filter(|byte| matches!(byte, b'[' | b'{'));
+    let has_escapes = bytes.windows(2).any(|pair| pair == br"\u");
+    if opened.count() < DEPTH_MAX && !has_escapes {
+        return Ok(());
+    }
+    let value: Value = match serde_json::from_slice(bytes) {
+        Ok(value) => value,
+        Err(error) => return Err(no_json(&error)),
+    };
+    if nul == Nul::Refused && has_nul(&value) {
+        return Err(Error::bad_parameters(
+            "The request body holds a NUL character",
+        ));
+    }
+    Ok(())
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+fn no_json(error: &serde_json::Error) -> Error {
+    Error::bad_parameters(format!("The request body is no JSON: {error}"))
+}
+
 /// A typed body.
 ///
 /// # Errors
 /// 400 in the words clients know: a missing key, a value of the wrong type.
 pub fn parse<B: DeserializeOwned>(bytes: &[u8]) -> Result<B, Error> {
+    parse_with(bytes, Nul::Refused)
+}
+
+pub(super) fn parse_with<B: DeserializeOwned>(bytes: &[u8], nul: Nul) -> Result<B, Error> {
+    check_texts(bytes, nul)?;
     match serde_json::from_slice(bytes) {
         Ok(body) => Ok(body),
         Err(error) => Err(refusal::<B>(bytes, &error)),
@@ -75,9 +125,7 @@ fn refusal<B: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Erro
                 type_name(&other)
             ));
         }
-        Err(error) => {
-            return Error::bad_parameters(format!("The request body is no JSON: {error}"));
-        }
+        Err(error) => return no_json(&error),
     };
     let Err(at) = serde_path_to_error::deserialize::<_, B>(&value) else {
         return Error::bad_parameters(format!("The request body cannot be used: {error}"));

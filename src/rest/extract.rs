@@ -10,7 +10,10 @@ use stratalog_projections::{At, View as ViewName};
 use uuid::Uuid;
 use warp::{Filter, Rejection, path::FullPath};
 
-use super::{Answer, Include, Query, Version, body};
+use super::{
+    Answer, Include, Query, Version,
+    body::{self, Nul},
+};
 use crate::{
     auth::{Caller, Carried},
     commands,
@@ -225,6 +228,20 @@ pub fn open() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone
 pub fn write<B: DeserializeOwned + Send>(
     ctx: &Arc<Context>,
 ) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
+    write_with(ctx, Nul::Refused)
+}
+
+/// As [`write`], for what programs say: a NUL in it is kept, since it ends in documents only.
+pub fn write_said<B: DeserializeOwned + Send>(
+    ctx: &Arc<Context>,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
+    write_with(ctx, Nul::Kept)
+}
+
+fn write_with<B: DeserializeOwned + Send>(
+    ctx: &Arc<Context>,
+    nul: Nul,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
     let ctx = ctx.clone();
     head().and(warp::body::stream()).then(move |head, stream| {
         let ctx = ctx.clone();
@@ -232,7 +249,7 @@ pub fn write<B: DeserializeOwned + Send>(
             let request = authenticate(ctx, head).await?;
             body::check_content_type(&request.head.headers)?;
             let bytes = collect(&request, stream).await?;
-            let body = body::parse(&bytes)?;
+            let body = body::parse_with(&bytes, nul)?;
             Ok(request.with(body))
         }
     })
@@ -302,6 +319,7 @@ async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
         commands::users::note(&ctx, note).await;
     }
     let mut caller = identity.caller?;
+    refuse_nul(&head)?;
     if let Some(tenant) = head.headers.get("tenant") {
         let tenant = String::from_utf8_lossy(tenant.as_bytes());
         if ctx.directory.load().tenant(&tenant).is_none() {
@@ -322,4 +340,13 @@ async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
         head,
         body: (),
     })
+}
+
+/// Nothing has a name with a NUL in it, and the database would choke on it.
+fn refuse_nul(head: &Head) -> Result<(), Error> {
+    let in_query = |(key, value): (&str, &str)| key.contains('\0') || value.contains('\0');
+    if head.path.contains("%00") || head.query.iter().any(in_query) {
+        return Err(Error::bad_parameters("The URL holds a NUL character"));
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Method;
 use serde_json::Value;
+use stratalog::clock;
 use stratalog_projections::{At, ListQuery, Reader, Scope, View};
 
 use self::cut::Cut;
@@ -95,7 +96,7 @@ async fn remember(server: &TestServer, name: &'static str) -> Moment {
         let position = server.position();
         let answers = ask(server).await;
         if server.position() == position {
-            let time = Utc::now();
+            let time = clock::now();
             return Moment {
                 name,
                 position,

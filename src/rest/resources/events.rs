@@ -328,7 +328,7 @@ struct Sent {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write_said(ctx))
         .then(async |req: Result<Request<Sent>, Error>| {
             let recorded = match req {
                 Ok(req) => recorded(req).await,

@@ -119,7 +119,7 @@ struct Update {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write_said(ctx))
         .then(async |Segment(id), req: Result<Request<Update>, Error>| update(req?, &id).await)
         .map(reply::ok)
         .boxed()

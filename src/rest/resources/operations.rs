@@ -197,7 +197,7 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write_said(ctx))
         .then(
             async |Segment(id): Segment, req: Result<Request<Patch>, Error>| {
                 let Request {

@@ -115,3 +115,26 @@ async fn taken_ids_are_made_anew() {
     );
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_programs_say_is_kept_whatever_its_characters() {
+    let server = given().await;
+    let said = json!({"version": 1, "state": "odd\0", "runtime_properties": {"a": "b\0\u{ffff}"}});
+    let changed = server.patch("node-instances/db_1", &said).await.expect(200);
+    assert_eq!(changed["runtime_properties"], said["runtime_properties"]);
+    assert_eq!(changed["state"], "odd\0");
+    let found = server
+        .get("node-instances?private_resource=false&_sort=-private_resource")
+        .await
+        .expect(200);
+    assert_eq!(
+        found["items"][0], changed,
+        "documents are still looked into"
+    );
+    let evaluated = server
+        .get("node-instances/db_1?_evaluate_functions=true")
+        .await
+        .expect(200);
+    assert_eq!(evaluated["runtime_properties"], said["runtime_properties"]);
+    server.stop().await;
+}

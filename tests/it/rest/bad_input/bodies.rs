@@ -148,6 +148,7 @@ pub(super) fn of_deployments() -> Vec<Row> {
         patch(json!({"outputs": {}})).is(409, "conflict_error"),
         patch(json!({"blueprint_id": "bp"})).is(403, "only_deployment_update"),
         patch(json!({"display_name": 5})).bad(),
+        patch(json!({"display_name": "a\0b"})).bad(),
         patch(json!({"labels": [{"csys-obj-parent": "no"}]}))
             .is(404, "deployment_parent_not_found_error"),
         row("PATCH", "deployments/dep/set-visibility")
@@ -188,6 +189,9 @@ pub(super) fn of_nodes() -> Vec<Row> {
         row("DELETE", "nodes/dep/db").is(403, update_only),
         row("POST", "nodes")
             .json(json!({"deployment_id": "dep"}))
+            .bad(),
+        row("POST", "nodes")
+            .json(json!({"deployment_id": "dep", "nodes": [{"id": "a\0", "type": "t"}]}))
             .bad(),
         row("POST", "nodes")
             .json(json!({"deployment_id": "dep", "nodes": [{"id": "x"}]}))
@@ -243,6 +247,10 @@ pub(super) fn of_accounts() -> Vec<Row> {
 }
 
 pub(super) fn of_the_rest() -> Vec<Row> {
+    let context = |value: &str| {
+        let body = format!(r#"{{"name": "x", "context": {{"a": {value}}}}}"#);
+        row("POST", "provider/context?update=true").text(body)
+    };
     let evaluate = |body: serde_json::Value| row("POST", "evaluate/functions").json(body);
     vec![
         evaluate(json!({"deployment_id": "dep"})).bad(),
@@ -254,6 +262,9 @@ pub(super) fn of_the_rest() -> Vec<Row> {
             json!({"deployment_id": "dep", "payload": {"a": {"get_capability": ["no", "x"]}}}),
         )
         .is(400, "functions_evaluation_error"),
+        context(r#""\ud800""#).bad(),
+        context(r#""\u0000""#).bad(),
+        context(&format!("{}{}", "[".repeat(500), "]".repeat(500))).bad(),
         row("POST", "provider/context")
             .json(json!({"name": "x"}))
             .bad(),
