@@ -2,20 +2,23 @@
 use std::{error::Error, fs, path::PathBuf};
 
 /// Fields whose value is shown to nobody.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
     ".stratalog.UserCreated.password_hash",
     ".stratalog.UserPasswordChanged.password_hash",
     ".stratalog.TokenCreated.secret_hash",
     ".stratalog.ExecutionTokenIssued.token_sha256",
+    ".stratalog.TenantBrokerPasswordSet.rabbitmq_password_sealed",
     ".stratalog.TenantCreated.rabbitmq_password_sealed",
 ];
 
 /// Fields shown as hexadecimal text.
-const BYTES: [&str; 6] = [
+const BYTES: [&str; 8] = [
     ".stratalog.Envelope.causation_id",
     ".stratalog.Envelope.correlation_id",
     ".stratalog.File.digest",
     ".stratalog.LogRestored.chain",
+    ".stratalog.SnapshotCreated.archive_digest",
+    ".stratalog.SnapshotStatusChanged.archive_digest",
     ".stratalog.SnapshotStatusChanged.manifest_digest",
     ".stratalog.TelemetryRecord.event_id",
 ];

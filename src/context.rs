@@ -2,6 +2,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
 use crate::{
     auth::{Authenticator, Directory},
@@ -18,6 +19,17 @@ mod resources;
 
 pub use follow::follow;
 pub use resources::Resources;
+
+/// How far the restore of a snapshot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restoring {
+    /// None is under way.
+    No,
+    /// The log is being replaced: nothing can be written.
+    Replacing,
+    /// What ran when the snapshot was taken is not yet cancelled: nothing may be begun.
+    Finishing,
+}
 
 /// Roles that run in this process, as long as they do.
 #[derive(Debug, Default)]
@@ -58,6 +70,8 @@ pub struct Context {
     pub roles: Roles,
     /// Whether the process is about to end and wants no more requests.
     pub is_draining: AtomicBool,
+    /// How far the restore of a snapshot has come.
+    pub restoring: watch::Sender<Restoring>,
     /// The log's own tasks: they end last.
     pub tasks: Tasks,
 }

@@ -1,6 +1,7 @@
 //! The composition: what starts in which order, when it is ready, and how it ends.
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use warp::filters::BoxedFilter;
 
@@ -83,6 +84,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let tls = load_tls(&settings).await?;
     let drivers = Tasks::default();
     let ctx = open(settings, &drivers).await?;
+    commands::snapshots::finish_restored(&ctx).await?;
     commands::bootstrap::bootstrap(&ctx).await?;
     let routes = rest::api(&ctx);
     let running = Running {
@@ -147,6 +149,7 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         metrics: telemetry::metrics(),
         roles: context::Roles::default(),
         is_draining: false.into(),
+        restoring: watch::Sender::new(context::Restoring::No),
         settings,
         store,
         directory,

@@ -20,6 +20,14 @@ pub enum MigrateError {
     Migration(#[from] refinery::Error),
 }
 
+/// The SQL of all migrations, in order: for tables that are made anew beside the old ones.
+pub fn sql() -> Vec<String> {
+    let mut migrations = embedded::migrations::runner().get_migrations().clone();
+    migrations.sort_by_key(refinery::Migration::version);
+    let texts = migrations.iter().filter_map(refinery::Migration::sql);
+    texts.map(str::to_owned).collect()
+}
+
 /// Brings the database to this version's tables; doing it twice changes nothing.
 ///
 /// # Errors

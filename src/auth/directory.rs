@@ -184,6 +184,13 @@ impl Directory {
         self.lock().position
     }
 
+    /// Whatever is read next counts, even if its position is lower.
+    pub fn forget_position(&self) {
+        let mut working = self.lock();
+        working.position = 0;
+        working.is_stale = true;
+    }
+
     /// Whether an event was missed and [`Directory::read_from`] must be called.
     pub fn is_stale(&self) -> bool {
         self.lock().is_stale

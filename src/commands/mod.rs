@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod operations;
 mod own_execution;
 pub mod settings;
+pub mod snapshots;
 pub mod tasks_graphs;
 pub mod tenants;
 pub mod tokens;

@@ -8,7 +8,10 @@ use stratalog_projections::{
 };
 use stratalog_schema::{
     Category, Event, StreamId,
-    events::{TenantCreated, TenantDeleted, TenantUserAdded, TenantUserRemoved, TenantUserUpdated},
+    events::{
+        TenantBrokerPasswordSet, TenantCreated, TenantDeleted, TenantUserAdded, TenantUserRemoved,
+        TenantUserUpdated,
+    },
 };
 
 use super::ids;
@@ -17,6 +20,7 @@ use crate::{
     broker::admin,
     context::Context,
     error::{Error, ErrorCode},
+    log::NewEvent,
     seal::Sealer,
     store::{Decision, View},
 };
@@ -58,6 +62,18 @@ pub fn broker_password(ctx: &Context, tenant: &Tenant) -> Result<String, Error> 
     ctx.sealer
         .open(&purpose(&tenant.name), sealed)
         .map_err(Error::internal)
+}
+
+/// A new broker password for a tenant whose password was sealed with another manager's key.
+pub(super) fn broker_password_again(ctx: &Context, tenant: &Tenant) -> Option<NewEvent> {
+    broker_password(ctx, tenant).err()?;
+    let password = admin::generate_password(&mut rng());
+    let event = TenantBrokerPasswordSet {
+        name: tenant.name.clone(),
+        rabbitmq_password_sealed: ctx.sealer.seal(&purpose(&tenant.name), &password),
+    };
+    let set = Event::TenantBrokerPasswordSet(event);
+    Some(NewEvent::new(stream(&tenant.name), set))
 }
 
 /// Creates a tenant, with its virtual host and user on RabbitMQ.

@@ -13,23 +13,32 @@ const PAGE_EVENTS: i64 = 1_000;
 
 /// Runs until it is told to stop.
 pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
+    let mut generation = None;
     while stop
         .run_until_cancelled(tokio::time::sleep(POLL))
         .await
         .is_some()
     {
-        if let Err(error) = catch_up(&ctx).await {
+        if let Err(error) = catch_up(&ctx, &mut generation).await {
             tracing::warn!(%error, "changes of other processes cannot be read for now");
         }
     }
 }
 
-async fn catch_up(ctx: &Context) -> Result<(), Error> {
+async fn catch_up(ctx: &Context, generation: &mut Option<u32>) -> Result<(), Error> {
     if ctx.directory.is_stale() {
         return ctx.read_all().await;
     }
     let connection = ctx.store.database().reader().await?;
     connection.batch_execute("ROLLBACK").await?;
+    let found = read::generation(&connection).await?;
+    if *generation.get_or_insert(found) != found {
+        // another log was restored: positions mean something else now
+        *generation = Some(found);
+        drop(connection);
+        ctx.forget_positions();
+        return ctx.read_all().await;
+    }
     let head = read::head(&connection).await?;
     loop {
         let known = ctx.directory.position();
@@ -46,6 +55,13 @@ async fn catch_up(ctx: &Context) -> Result<(), Error> {
 }
 
 impl Context {
+    /// The log was replaced: people and files must be read anew, whatever is known of their
+    /// positions.
+    pub fn forget_positions(&self) {
+        self.directory.forget_position();
+        self.resources.forget_position();
+    }
+
     /// Reads people and files from the views.
     ///
     /// # Errors

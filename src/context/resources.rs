@@ -26,6 +26,12 @@ impl Resources {
         i64::try_from(self.0.load().position).unwrap_or(i64::MAX)
     }
 
+    /// Whatever is read next counts, even if its position is lower.
+    pub(super) fn forget_position(&self) {
+        let current = self.0.load();
+        self.0.replace(0, current.manifest.clone());
+    }
+
     /// Reads the whole directory from its view.
     ///
     /// # Errors

@@ -60,7 +60,8 @@ async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, durable: wa
         let flushed = flush_all(&database, &mut client, &gathered).await;
         for (batch, flushed) in gathered.drain(..).zip(flushed) {
             if flushed.is_ok() {
-                durable.send_modify(|position| *position = batch.last_position.max(*position));
+                // batches come in order; after a restore the order begins at a lower position
+                durable.send_replace(batch.last_position);
             }
             for (reply, appended) in batch.replies {
                 let answer = match &flushed {

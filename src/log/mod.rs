@@ -16,6 +16,7 @@ mod session;
 mod statements;
 pub mod subscribe;
 pub mod telemetry;
+pub mod transfer;
 pub mod verify;
 mod window;
 mod writer;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use stratalog_projections::rebuild;
 use stratalog_schema::{Category, Recorded, StreamId};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, GenericClient};
 
 use super::chain::Hash;
 use crate::error::Error;
@@ -15,6 +15,10 @@ ORDER BY recorded_at DESC, first_position DESC LIMIT 1";
 
 const CHAIN_AT: &str = "\
 SELECT chain FROM es.spine WHERE first_position <= $1 ORDER BY first_position DESC LIMIT 1";
+
+const BATCH_OF: &str = "\
+SELECT first_position FROM es.spine WHERE first_position <= $1 \
+ORDER BY first_position DESC LIMIT 1";
 
 const VERSION: &str = "\
 SELECT l.version FROM es.stream s JOIN es.log l ON l.stream_no = s.stream_no \
@@ -58,11 +62,32 @@ pub async fn head(client: &Client) -> Result<i64, Error> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn chain_at(client: &Client, position: i64) -> Result<Option<Hash>, Error> {
+pub async fn chain_at(client: &impl GenericClient, position: i64) -> Result<Option<Hash>, Error> {
     let row = client.query_opt(CHAIN_AT, &[&position]).await?;
     let Some(row) = row else { return Ok(None) };
     let chain: Vec<u8> = row.try_get(0)?;
     Ok(chain.try_into().ok())
+}
+
+/// The last position of the batch before the one that holds a position.
+///
+/// # Errors
+/// Database errors.
+pub async fn before_batch_of(client: &Client, position: i64) -> Result<i64, Error> {
+    let row = client.query_opt(BATCH_OF, &[&position]).await?;
+    let first_position: i64 = row.map_or(Ok(1), |row| row.try_get(0))?;
+    Ok(first_position - 1)
+}
+
+/// Tells one log from the one that a restore put in its place.
+///
+/// # Errors
+/// Database errors.
+pub async fn generation(client: &Client) -> Result<u32, Error> {
+    let row = client
+        .query_one("SELECT coalesce(to_regclass('es.spine')::oid, 0::oid)", &[])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// A stream's latest version; 0 when it has no events.

@@ -248,8 +248,10 @@ impl Session {
         let commands = Commands::of(commands);
         let client = &self.client;
         let lock = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); SELECT es.assert_head({})",
-            commit.first_position - 1
+            "BEGIN; SELECT pg_advisory_xact_lock({LOG_LOCK}); \
+             SELECT es.assert_head({}, '\\x{}')",
+            commit.first_position - 1,
+            hex::encode(self.chain)
         );
         let root = commit.root.as_slice();
         let chain = commit.chain.as_slice();

@@ -23,6 +23,7 @@ pub struct Subscription {
     database: Database,
     durable: watch::Receiver<i64>,
     position: i64,
+    generation: Option<u32>,
     ready: VecDeque<Recorded>,
 }
 
@@ -33,6 +34,7 @@ impl Subscription {
             database,
             durable: log.durable(),
             position,
+            generation: None,
             ready: VecDeque::new(),
         }
     }
@@ -40,7 +42,8 @@ impl Subscription {
     /// The next event; waits until there is one.
     ///
     /// # Errors
-    /// Database errors; calling again goes on where it stopped.
+    /// Database errors; calling again goes on where it stopped. `Unavailable` once a restore has
+    /// put another log in place: positions mean something else then.
     pub async fn next(&mut self) -> Result<Recorded, Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -67,6 +70,10 @@ impl Subscription {
     async fn fill(&mut self) -> Result<(), Error> {
         let connection = Pooled(self.database.reader().await?);
         connection.0.batch_execute("ROLLBACK").await?;
+        let generation = read::generation(&connection.0).await?;
+        if *self.generation.get_or_insert(generation) != generation {
+            return Err(Error::Unavailable("the log was replaced".to_owned()));
+        }
         // the head first: what is read after it cannot lie beyond a hole
         let head = read::head(&connection.0).await?;
         // a database that crashed may come back without its last, unanswered batches

@@ -142,10 +142,23 @@ pub async fn verify(
         .read_only(true)
         .start()
         .await?;
-    let mut walk = Walk::start(checkpoint.cloned());
-    walk.progress.head = rebuild::head(&transaction).await?;
-    let fault = walk.all(&transaction, progress).await?;
+    let verified = verify_in(&transaction, checkpoint, progress).await?;
     transaction.rollback().await?;
+    Ok(verified)
+}
+
+/// As [`verify`], within a transaction that must see one state of the log throughout.
+///
+/// # Errors
+/// Database errors.
+pub async fn verify_in(
+    client: &impl GenericClient,
+    checkpoint: Option<&Checkpoint>,
+    progress: &(dyn Fn(&Progress) + Sync),
+) -> Result<Verified, Error> {
+    let mut walk = Walk::start(checkpoint.cloned());
+    walk.progress.head = rebuild::head(client).await?;
+    let fault = walk.all(client, progress).await?;
     Ok(Verified {
         checkpoint: Checkpoint {
             position: walk.progress.position,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     auth::{Caller, Carried},
     commands,
-    context::{Context, Resources},
+    context::{Context, Resources, Restoring},
     error::{Error, ErrorCode},
     files::{manifest::Manifest, path::ResourcePath},
     listener::{IsHead, Peer},
@@ -315,7 +315,14 @@ fn capped<C: Buf>(
 async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
     let carried = Carried::from_headers(&head.headers);
     let identity = ctx.authenticator.identify(carried, Uuid::now_v7()).await;
-    if let Some(note) = identity.note {
+    let is_restoring = *ctx.restoring.borrow() == Restoring::Replacing;
+    if is_restoring && head.method != Method::GET {
+        return Err(Error::refused(
+            ErrorCode::SnapshotRestore,
+            "A snapshot is being restored. Only reading is possible until it is done",
+        ));
+    }
+    if let Some(note) = identity.note.filter(|_| !is_restoring) {
         commands::users::note(&ctx, note).await;
     }
     let mut caller = identity.caller?;

@@ -41,6 +41,11 @@ impl Include {
         }
     }
 
+    /// These fields.
+    pub fn of<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        Self(names.map(str::to_owned).collect())
+    }
+
     /// Whether a field was asked for by name.
     pub fn names(&self, field: &str) -> bool {
         self.0.contains(field)

@@ -57,7 +57,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
     /// Not a zip, or damaged.
-    #[error("not a snapshot: {0}")]
+    #[error("not a snapshot, or a damaged one: {0}")]
     Damaged(String),
     /// Ends too early.
     #[error("the snapshot is truncated")]

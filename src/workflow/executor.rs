@@ -30,7 +30,7 @@ use crate::{
         wire::Response,
     },
     commands::{executions, operations},
-    context::Context,
+    context::{Context, Restoring},
     error::Error,
     tasks::{self, Tasks},
 };
@@ -167,6 +167,9 @@ impl Executor {
 
     /// A runner for the execution, if it has none.
     fn ensure(&self, tenant: &str, id: &str) {
+        if *self.ctx.restoring.borrow() != Restoring::No {
+            return self.ensure_later(tenant, id);
+        }
         let key = scoped(tenant, id);
         let (sender, signals) = mpsc::channel(SIGNALS);
         {
@@ -185,6 +188,20 @@ impl Executor {
         self.tasks.spawn("execution", async move {
             Box::pin(runner.run()).await;
             executor.ended((&key, &own), of).await;
+        });
+    }
+
+    /// What ran when a snapshot was taken must not go on where it is restored.
+    fn ensure_later(&self, tenant: &str, id: &str) {
+        let executor = self.clone();
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.tasks.spawn("execution after a restore", async move {
+            let mut restoring = executor.ctx.restoring.subscribe();
+            let ended = restoring.wait_for(|stage| *stage == Restoring::No);
+            let is_over = executor.stop.run_until_cancelled(ended).await;
+            if matches!(is_over, Some(Ok(_))) {
+                executor.ensure(&tenant, &id);
+            }
         });
     }
 

@@ -6,6 +6,7 @@ mod as_of;
 mod chaos;
 mod log;
 mod rest;
+mod snapshots;
 mod support;
 mod verify;
 mod workflow;

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "snapshots",
-    version: 1,
+    version: 2,
     columns: &[Column::plain("created_at", Kind::Int)],
     fields: &{
         let [c0, c1, c2, c3, c4] = COMMON;
@@ -60,6 +60,8 @@ pub struct Taken {
     pub manifest_digest: Option<String>,
     /// Size of the archive.
     pub size_bytes: Option<i64>,
+    /// Digest of the archive, lowercase hex.
+    pub archive_digest: Option<String>,
 }
 
 impl Resource for Snapshot {
@@ -105,10 +107,12 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
                 created_at: wire(e.created_at_ms),
                 id: e.id.clone(),
                 status: e.status.clone(),
-                error: None,
+                error: Some(String::new()),
                 taken: Taken {
                     created_at_ms: e.created_at_ms,
                     execution_id: e.execution_id.clone(),
+                    size_bytes: e.size_bytes,
+                    archive_digest: e.archive_digest.as_ref().map(hex::encode),
                     ..Taken::default()
                 },
                 visibility: String::new(),
@@ -123,10 +127,13 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         Event::SnapshotStatusChanged(e) => {
             let mut snapshot: Snapshot = rows.expect(&scoped(&e.tenant, &e.id))?;
             snapshot.status.clone_from(&e.status);
-            snapshot.error.clone_from(&e.error);
+            snapshot.error = Some(e.error.clone().unwrap_or_default());
             if e.position.is_some() {
                 snapshot.taken.position = e.position;
                 snapshot.taken.manifest_digest = e.manifest_digest.as_ref().map(hex::encode);
+            }
+            if let Some(digest) = &e.archive_digest {
+                snapshot.taken.archive_digest = Some(hex::encode(digest));
                 snapshot.taken.size_bytes = e.size_bytes;
             }
             rows.put(&snapshot)

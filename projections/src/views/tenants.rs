@@ -77,6 +77,7 @@ fn name(event: &Event) -> Option<&str> {
         Event::TenantUserAdded(e) => Some(&e.tenant),
         Event::TenantUserUpdated(e) => Some(&e.tenant),
         Event::TenantUserRemoved(e) => Some(&e.tenant),
+        Event::TenantBrokerPasswordSet(e) => Some(&e.name),
         _ => None,
     }
 }
@@ -113,6 +114,10 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         }
         Event::TenantUserUpdated(e) => {
             tenant.users.insert(e.username.clone(), e.role.clone());
+        }
+        Event::TenantBrokerPasswordSet(e) => {
+            let sealed = &e.rabbitmq_password_sealed;
+            tenant.secret.rabbitmq_password_sealed.clone_from(sealed);
         }
         Event::TenantUserRemoved(e) => {
             tenant.users.remove(&e.username);

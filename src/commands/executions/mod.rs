@@ -26,6 +26,7 @@ pub(crate) use available::Surroundings;
 pub use delete::{Delete, delete};
 pub use dequeue::dequeue;
 pub use new::NewExecution;
+pub(crate) use start::active_anywhere;
 pub use start::{Restored, StartExecution, start};
 pub use status::{set_status, status_decision};
 pub use token::{clear_token, issue_token};

@@ -357,7 +357,7 @@ async fn rest_on_deployment(
 }
 
 /// An active execution of the whole manager (queued ones, too), or of anything.
-async fn active_anywhere(
+pub(crate) async fn active_anywhere(
     view: &store::View,
     hidden_only: bool,
 ) -> Result<Option<Execution>, Error> {

@@ -1,7 +1,7 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
     self, Blueprints, Deployments, Executions, NodeInstances, Nodes, Operations, ProviderContext,
-    TasksGraphs, Tenants, Tokens, Users,
+    Snapshots, TasksGraphs, Tenants, Tokens, Users,
 };
 
 use self::{
@@ -182,6 +182,15 @@ pub(super) const VERSIONED: &[Operation] = &[
     post("/provider/context", "Sets the provider context", MadeValue),
     post("/searches/blueprints", "Searches blueprints by rules", Page(Blueprints)),
     post("/searches/deployments", "Searches deployments by rules", Page(Deployments)),
+    get("/snapshot-status", "Tells whether a snapshot is being restored", Value),
+    get("/snapshots", "Lists snapshots", Page(Snapshots)),
+    get("/snapshots/{id}", "Gives a snapshot", One(Snapshots)),
+    put("/snapshots/{id}", "Makes a snapshot", Made(Executions)),
+    patch("/snapshots/{id}", "Reports a snapshot's status", Value),
+    delete("/snapshots/{id}", "Deletes a snapshot").gives(One(Snapshots)),
+    get("/snapshots/{id}/archive", "Downloads a snapshot", File),
+    put("/snapshots/{id}/archive", "Takes a snapshot in", Made(Snapshots)).takes(Takes::File),
+    post("/snapshots/{id}/restore", "Restores a snapshot", Value),
     get("/status", "Tells how the manager's services are", Value),
     get("/summary/{type}", "Counts resources by their fields", Value),
     get("/tasks_graphs", "Lists an execution's graphs of tasks", Page(TasksGraphs)),

@@ -20,6 +20,7 @@ mod operations;
 mod permissions;
 mod provider;
 mod searches;
+mod snapshots;
 mod status;
 mod summary;
 mod tasks_graphs;
@@ -47,6 +48,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         permissions::routes(ctx),
         provider::routes(ctx),
         searches::routes(ctx),
+        snapshots::routes(ctx),
         status::routes(ctx),
         summary::routes(ctx),
         tasks_graphs::routes(ctx),

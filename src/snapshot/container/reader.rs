@@ -301,6 +301,8 @@ fn damage(error: ZipError) -> ContainerError {
         ZipError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             ContainerError::Truncated
         }
+        // a checksum that is wrong comes as this, too
+        ZipError::Io(error) => ContainerError::Damaged(error.to_string()),
         other => ContainerError::Damaged(other.to_string()),
     }
 }

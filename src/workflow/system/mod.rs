@@ -5,7 +5,7 @@ use stratalog_projections::views::executions::Execution;
 
 use crate::{
     auth::Caller,
-    commands::blueprints,
+    commands::{blueprints, snapshots},
     context::Context,
     error::{Error, ErrorCode},
 };
@@ -21,6 +21,8 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
         "upload_blueprint" => blueprints::process_upload(ctx, &caller, execution).await,
         "create_deployment_environment" => environment::create(ctx, &caller, execution).await,
         "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
+        "create_snapshot" => snapshots::make(ctx, &caller, execution).await,
+        "restore_snapshot" => snapshots::restore(ctx, execution).await,
         other => Err(unknown(other)),
     }
 }

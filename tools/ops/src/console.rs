@@ -42,13 +42,22 @@ pub(crate) fn table(headings: &[&str]) -> Table {
 
 /// A bar over positions on stderr; draws nothing where that is no terminal.
 pub(crate) fn bar(what: &'static str) -> ProgressBar {
+    let template = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
+    styled(what, template)
+}
+
+/// A counter of bytes on stderr; draws nothing where that is no terminal.
+pub(crate) fn bytes_bar(what: &'static str) -> ProgressBar {
+    styled(what, "{msg} {bytes} {bytes_per_sec} {elapsed}")
+}
+
+fn styled(what: &'static str, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(None, target);
-    let template = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -20,9 +20,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The database, not yet connected.
+    pub(crate) fn database(&self) -> anyhow::Result<Database> {
+        Database::new(&self.database_url, 1).context("--database-url")
+    }
+
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let database = Database::new(&self.database_url, 1).context("--database-url")?;
+        let database = self.database()?;
         let client = database.dedicated().await?;
         let found = client
             .query_one("SELECT to_regclass('es.spine') IS NOT NULL", &[])

@@ -8,6 +8,7 @@ mod completions;
 mod console;
 mod database;
 mod replay;
+mod snapshot;
 mod verify;
 
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ enum Command {
     Audit(audit::Arguments),
     /// Rebuild all views from the log and put them in the place of the live ones.
     Replay(replay::Arguments),
+    /// Write, check and restore snapshots: the whole manager as one file.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
 }
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => database::block_on(verify::run(arguments)),
         Command::Audit(arguments) => database::block_on(audit::run(arguments)),
         Command::Replay(arguments) => database::block_on(replay::run(arguments)),
+        Command::Snapshot(command) => snapshot::run(command),
         Command::Completions(arguments) => completions::run::<Arguments>(&arguments),
     };
     outcome.unwrap_or_else(|error| {
