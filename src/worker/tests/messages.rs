@@ -198,6 +198,8 @@ async fn a_kept_response_is_sent_instead_of_running_again() {
     bench.stub.state().operations.extend([state("sent")]);
     let once = task("t1", json!({"script_path": "s.sh"}));
     let first = bench.run(&once).await;
+    let sent = bench.work_dir.path().join("outcomes/sent");
+    until(|| kept(&sent, "t1") == 1).await;
     bench
         .stub
         .state()
