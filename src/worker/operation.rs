@@ -213,7 +213,9 @@ impl Run<'_> {
         };
         debug_assert!(slot.is_ok(), "the semaphore is never closed");
         // not before: what was still waiting when the worker ended can begin with the next
-        self.mark(STARTED).await;
+        if !job.resume {
+            self.mark(STARTED).await;
+        }
         match chosen(job).await {
             Ok((runner, job)) => runner.run(&job).await,
             Err(error) => error.into(),
