@@ -335,11 +335,15 @@ impl Walk<'_> {
 
     fn finish(self, root: Node, location: Option<Arc<str>>) -> Result<Document, DslError> {
         let mut merged = Merged::default();
-        let version_entry = root
-            .as_map()
-            .and_then(|map| map.get_key_value("tosca_definitions_version"));
-        if let Some((key, entry)) = version_entry {
-            merged.sections.insert(key.clone(), entry.clone());
+        // Of these only the main file's are checked and kept.
+        for name in [
+            "tosca_definitions_version",
+            "imported_blueprints",
+            "namespaces_mapping",
+        ] {
+            if let Some((key, entry)) = root.as_map().and_then(|map| map.get_key_value(name)) {
+                merged.sections.insert(key.clone(), entry.clone());
+            }
         }
         let main = Newcomer {
             root: &root,

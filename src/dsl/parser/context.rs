@@ -19,8 +19,8 @@ pub(super) struct Context<'a> {
     pub options: &'a ParseOptions,
     sections: Map<String, Value>,
     diagnostics: RefCell<Vec<Diagnostic>>,
-    /// Features newer than the version.
-    gates: Vec<Diagnostic>,
+    /// What is wrong, but only matters when nothing else is.
+    late: Vec<Diagnostic>,
 }
 
 static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
@@ -30,7 +30,7 @@ impl<'a> Context<'a> {
         document: &'a Document,
         resolver: &'a dyn Resolver,
         options: &'a ParseOptions,
-        gates: Vec<Diagnostic>,
+        late: Vec<Diagnostic>,
     ) -> Self {
         let sections = match document.root.to_json() {
             Value::Object(sections) => sections,
@@ -42,7 +42,7 @@ impl<'a> Context<'a> {
             options,
             sections,
             diagnostics: RefCell::default(),
-            gates,
+            late,
         }
     }
 
@@ -96,14 +96,23 @@ impl<'a> Context<'a> {
     pub(super) fn settle(&self) -> Result<(), DslError> {
         let mut diagnostics = self.diagnostics.take();
         if !diagnostics.is_empty() {
-            diagnostics.extend(self.gates.iter().cloned());
+            diagnostics.extend(self.late.iter().cloned());
         }
         DslError::from_all(diagnostics).map_or(Ok(()), Err)
     }
 
-    /// When nothing else is wrong, features that the version does not have are the error.
-    pub(super) fn check_gates(&self) -> Result<(), DslError> {
-        DslError::from_all(self.gates.clone()).map_or(Ok(()), Err)
+    /// When nothing else is wrong, unknown keys and features that the version does not have are the error: all of
+    /// them, as soon as one is at a place that matters now.
+    pub(super) fn settle_late(&self, matters: impl Fn(&Path) -> bool) -> Result<(), DslError> {
+        let (first, rest): (Vec<_>, Vec<_>) = self
+            .late
+            .iter()
+            .cloned()
+            .partition(|diagnostic| matters(&diagnostic.path));
+        if first.is_empty() {
+            return Ok(());
+        }
+        DslError::from_all(first.into_iter().chain(rest).collect()).map_or(Ok(()), Err)
     }
 }
 

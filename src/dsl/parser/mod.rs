@@ -32,7 +32,7 @@ pub(crate) use self::values::is_primitive_type;
 pub use self::values::{DataTypes, Misfit, fit};
 pub(crate) use self::version::{Version, version_of_main};
 use super::ParseOptions;
-use super::diagnostics::{Diagnostic, DslError, Path};
+use super::diagnostics::{Diagnostic, DslError, Path, Step};
 use super::imports::{Document, Resolver};
 use super::plan::Plan;
 
@@ -42,8 +42,9 @@ pub(crate) fn compile(
     resolver: &dyn Resolver,
     options: &ParseOptions,
 ) -> Result<Plan, DslError> {
-    let gates = check_shape(document, options)?;
-    let context = Context::new(document, resolver, options, gates);
+    let late = check_shape(document, options)?;
+    let context = Context::new(document, resolver, options, late);
+    context.settle_late(is_in_plugin)?;
     let plugins = plugins::read(&context);
     let data_types = context.take(data_types::read(&context)).unwrap_or_default();
     context.settle()?;
@@ -51,6 +52,7 @@ pub(crate) fn compile(
     let relationships = context.take(types::read(&context, types::RELATIONSHIPS, &data_types));
     let inputs = inputs::read(&context, &data_types);
     context.settle()?;
+    context.settle_late(is_in_type)?;
     let node_types = node_types.unwrap_or_default();
     let relationships = relationships.unwrap_or_default();
     let finder = operations::Finder {
@@ -72,7 +74,7 @@ pub(crate) fn compile(
     let blueprint_labels = outputs::labels(&context, "blueprint_labels", false);
     let settings = context.take(settings::read(&context)).unwrap_or_default();
     context.settle()?;
-    context.check_gates()?;
+    context.settle_late(|_| true)?;
     let scaling_groups = scaling::read(&context, &policies.groups, &policies.policies, &nodes)?;
     let (nodes, installs) = nodes::finish(&context, nodes, &plugins)?;
     let plan = json!({
@@ -111,22 +113,42 @@ pub(crate) fn compile(
     }
 }
 
-/// What is used although the version does not have it; wrong shapes are an error at once.
+/// Whether a path leads into a plugin, whose keys are looked at before what they say.
+fn is_in_plugin(path: &Path) -> bool {
+    path.0.len() > 1 && path.0.first() == Some(&Step::from("plugins"))
+}
+
+/// Whether a path leads into a type, which is looked at before anything made of it.
+fn is_in_type(path: &Path) -> bool {
+    const SECTIONS: [&str; 5] = [
+        "plugins",
+        "data_types",
+        "node_types",
+        "relationships",
+        "inputs",
+    ];
+    path.0.len() > 1
+        && SECTIONS
+            .iter()
+            .any(|section| path.0.first() == Some(&Step::from(*section)))
+}
+
+/// Unknown keys and what the version does not have; values of wrong kinds are an error at once.
 fn check_shape(document: &Document, options: &ParseOptions) -> Result<Vec<Diagnostic>, DslError> {
     let mut checker = schema::Checker {
         version: document.version,
         check_versions: options.validate_version,
         diagnostics: Vec::new(),
-        gates: Vec::new(),
+        late: Vec::new(),
     };
     checker.check(&document.root, sections::BLUEPRINT, &Path::default());
     if checker.diagnostics.is_empty() {
-        return Ok(checker.gates);
+        return Ok(checker.late);
     }
     let all = checker
         .diagnostics
         .into_iter()
-        .chain(checker.gates)
+        .chain(checker.late)
         .collect();
     DslError::from_all(all).map_or_else(|| Ok(Vec::new()), Err)
 }

@@ -7,7 +7,10 @@ use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// Outputs or capabilities, as written.
 pub(super) fn read(context: &Context<'_>, section: &str) -> Value {
-    Value::Object(context.section(section).clone())
+    let fields = |(name, fields): (&String, &Value)| {
+        (name.clone(), Value::Object(map(Some(fields)).clone()))
+    };
+    Value::Object(context.section(section).iter().map(fields).collect())
 }
 
 /// Labels: of deployments, whose values may be functions, or of blueprints, whose values may not.

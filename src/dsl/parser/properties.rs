@@ -61,7 +61,7 @@ pub(super) fn one(
     path: &Path,
 ) -> Result<Map<String, Value>, Diagnostic> {
     let mut result = fields.clone();
-    let Some(declared) = text(fields, "type") else {
+    let Some(declared) = text(fields, "type").filter(|declared| !declared.is_empty()) else {
         return Ok(result);
     };
     check_type(context, declared, types, &path.then("type"))?;

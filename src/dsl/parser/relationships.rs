@@ -6,9 +6,9 @@ use super::context::{Context, map, text};
 use super::interfaces::{self, Owner};
 use super::operations::{self, Finder, Resolved};
 use super::properties;
-use super::types::{Type, Types};
+use super::types::{self, Type, Types};
 use super::values::{DataTypes, merge_properties};
-use crate::dsl::diagnostics::{Diagnostic, Path};
+use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// One side's interfaces as the plan shows them, and its operations by name.
 type Side = (Value, Vec<(Vec<String>, Resolved)>);
@@ -112,6 +112,15 @@ impl Reader<'_> {
         path: &Path,
     ) -> Result<&Type, Diagnostic> {
         let templates = self.context.section("node_templates");
+        let written = self.context.section(types::RELATIONSHIPS.section);
+        if written.get(type_name).is_some_and(Value::is_null) {
+            let message = format!("the relationship '{type_name}' has no definition");
+            let exception = Exception::Uncontrolled("KeyError");
+            return Err(self
+                .context
+                .diagnostic(exception, None, message, path.then("type"))
+                .expected("a map; {} for a type that adds nothing"));
+        }
         let Some(relationship_type) = self.types.get(type_name) else {
             let message = format!("there is no relationship '{type_name}'");
             return Err(self

@@ -55,6 +55,8 @@ pub(super) enum Schema {
     Fields(&'static [Field]),
     /// A string, or the other shape.
     StringOr(&'static Schema),
+    /// The other shape, or nothing, even where that shape requires something.
+    OrNothing(&'static Schema),
 }
 
 #[derive(Debug)]
@@ -104,14 +106,16 @@ pub(super) struct Checker {
     pub version: Version,
     pub check_versions: bool,
     pub diagnostics: Vec<Diagnostic>,
-    /// Features newer than the version: the reference looks at what they hold first.
-    pub gates: Vec<Diagnostic>,
+    /// Unknown keys, and features newer than the version: the reference looks at what stands beside and inside them
+    /// first.
+    pub late: Vec<Diagnostic>,
 }
 
 impl Checker {
     pub(super) fn check(&mut self, node: &Node, schema: &Schema, path: &Path) {
         match (schema, &node.kind) {
-            (Schema::StringOr(_), Kind::Str(_)) => {}
+            (Schema::StringOr(_), Kind::Str(_)) | (Schema::OrNothing(_), Kind::Null) => {}
+            (Schema::OrNothing(schema), _) => self.check(node, schema, path),
             (Schema::StringOr(schema), _) => self.string_or(node, schema, path),
             (Schema::Fields(fields), Kind::Null) => self.missing(node, fields, path, |_| false),
             (_, Kind::Null) => {}
@@ -169,7 +173,7 @@ impl Checker {
                     .path(below)
                     .expected(one_of(known.clone()))
                     .did_you_mean(key.text(), known);
-                self.diagnostics.push(diagnostic);
+                self.late.push(diagnostic);
                 continue;
             };
             if !entry.value.is_null() && self.check_versions && self.version < field.since {
@@ -178,7 +182,7 @@ impl Checker {
                     .at(entry.key_mark.location())
                     .path(below.clone())
                     .expected(format!("a key that {} has", self.version.name()));
-                self.gates.push(diagnostic);
+                self.late.push(diagnostic);
             }
             if !entry.value.is_null() {
                 self.check(&entry.value, field.schema, &below);

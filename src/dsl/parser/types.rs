@@ -91,6 +91,14 @@ fn one(
     if let Some(parent) = parent {
         schema = properties::inherit(schema, written, &parent.properties, data_types);
     }
+    // Nothing reads them, but they must be sound.
+    let runtime = map(fields.get("runtime_properties"));
+    properties::read(
+        context,
+        runtime,
+        data_types,
+        &path.then("runtime_properties"),
+    )?;
     let mut all = Vec::with_capacity(kind.interfaces.len());
     for (position, key) in kind.interfaces.iter().enumerate() {
         let owner = Owner::Type(data_types);

@@ -132,7 +132,7 @@ impl Fitting<'_> {
         declared: Option<&str>,
         inherited: Option<&Value>,
     ) -> Result<Value, Misfit> {
-        let Some(declared) = declared else {
+        let Some(declared) = declared.filter(|declared| !declared.is_empty()) else {
             return Ok(value.clone());
         };
         if is_function(value) {
