@@ -1,13 +1,16 @@
 //! Compiles `proto/*.proto` with protox, so that no protoc is needed on the machine.
-use std::{error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost_types::FileDescriptorSet;
 
 /// Fields whose value is shown to nobody.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     ".stratalog.UserCreated.password_hash",
     ".stratalog.UserPasswordChanged.password_hash",
     ".stratalog.TokenCreated.secret_hash",
     ".stratalog.ExecutionTokenIssued.token_sha256",
     ".stratalog.TenantBrokerPasswordSet.rabbitmq_password_sealed",
+    ".stratalog.ExecutionTokenIssued.sealed",
     ".stratalog.TenantCreated.rabbitmq_password_sealed",
 ];
 
@@ -48,6 +51,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     for bytes in BYTES {
         config.field_attribute(bytes, "#[serde(serialize_with = \"crate::shown::hex\")]");
     }
+    let types = types(&descriptors);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    fs::write(out.join("types.rs"), types)?;
     config.compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Names of event types with their stored numbers, as a table.
+fn types(descriptors: &FileDescriptorSet) -> String {
+    let messages = descriptors.file.iter().flat_map(|file| &file.message_type);
+    let payload = messages.filter(|message| message.name() == "Payload");
+    let rows: String = payload
+        .flat_map(|message| &message.field)
+        .map(|field| format!("    ({:?}, {}),\n", field.name(), field.number()))
+        .collect();
+    format!(
+        "/// Types of events with their stored numbers.\npub const TYPES: &[(&str, i16)] = &[\n{rows}];\n"
+    )
 }

@@ -70,24 +70,29 @@ fn insert_sql(schema: &str, view: View) -> String {
 }
 
 impl Applier {
-    /// Prepares the statements of all views on this connection.
+    /// Prepares the statements of all live views on this connection.
     ///
     /// # Errors
     /// Database errors, for example when a view's table is missing.
     pub async fn prepare(client: &Client) -> Result<Self, Error> {
+        Self::prepare_in(client, LIVE).await
+    }
+
+    /// As [`Applier::prepare`], for the views in a schema.
+    pub(crate) async fn prepare_in(client: &Client, schema: &str) -> Result<Self, Error> {
         let mut statements = HashMap::new();
         for view in View::ALL {
             let (name, columns) = (view.name(), selected(view));
             let by_key = client
                 .prepare(&format!(
-                    "SELECT {columns} FROM {LIVE}.{name} \
+                    "SELECT {columns} FROM {schema}.{name} \
                      WHERE valid_to = {FOREVER} AND key = ANY($1::text[])"
                 ))
                 .await?;
             let mut by_link = HashMap::new();
             for column in view.def().columns.iter().filter(|column| column.linked) {
                 let sql = format!(
-                    "SELECT {columns} FROM {LIVE}.{name} \
+                    "SELECT {columns} FROM {schema}.{name} \
                      WHERE valid_to = {FOREVER} AND \"{}\" = ANY($1::text[])",
                     column.name
                 );
@@ -95,12 +100,12 @@ impl Applier {
             }
             let close = client
                 .prepare(&format!(
-                    "UPDATE {LIVE}.{name} v SET valid_to = c.at \
+                    "UPDATE {schema}.{name} v SET valid_to = c.at \
                      FROM unnest($1::text[], $2::bigint[]) AS c(key, at) \
                      WHERE v.key = c.key AND v.valid_to = {FOREVER}"
                 ))
                 .await?;
-            let insert = client.prepare(&insert_sql(LIVE, view)).await?;
+            let insert = client.prepare(&insert_sql(schema, view)).await?;
             statements.insert(
                 view,
                 Statements {

@@ -1,7 +1,8 @@
 //! Rebuilding views from the log beside the live ones, and proving that both agree.
 //!
-//! The whole log is folded in memory and written in bulk; while others append, the live views stay
-//! in use. The swap happens under the log's advisory lock, after the tail was folded too.
+//! The log is folded in memory and written in bulk up to a position, without any lock: others append
+//! and the live views stay in use. What came meanwhile is folded after it, again and again, until
+//! little is left; only that and the swap happen under the log's advisory lock.
 use std::collections::BTreeMap;
 
 use stratalog_schema::{Category, Recorded, StreamId, envelope};
@@ -11,9 +12,9 @@ use crate::{
     Error,
     digest::digest,
     fold,
-    inline::Batch,
+    inline::{Applier, Batch},
     rows::{Change, Rows},
-    tables::{LIVE, create_indexes, create_table},
+    tables::{CREATE_STATE, LIVE, create_indexes, create_table},
     view::{FOREVER, View},
 };
 
@@ -36,8 +37,8 @@ LIMIT $3";
 pub struct Compared {
     /// The view.
     pub view: View,
-    /// Digest of the live view.
-    pub live: String,
+    /// Digest of the live view; `None` when it is missing.
+    pub live: Option<String>,
     /// Digest of the rebuilt one.
     pub rebuilt: String,
 }
@@ -45,7 +46,7 @@ pub struct Compared {
 impl Compared {
     /// Whether both are the same.
     pub fn agrees(&self) -> bool {
-        self.live == self.rebuilt
+        self.live.as_ref() == Some(&self.rebuilt)
     }
 }
 
@@ -95,6 +96,114 @@ pub async fn head(client: &impl GenericClient) -> Result<i64, Error> {
     Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
 }
 
+/// Views being rebuilt beside the live ones, as far as that has come.
+#[derive(Debug)]
+pub struct Rebuild {
+    rows: Rows,
+    // versions that are still current stay in memory until they end, or until all is settled
+    open: BTreeMap<(View, String), Change>,
+    position: i64,
+}
+
+impl Rebuild {
+    /// Starts with empty tables; what an earlier rebuild left behind goes away.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn begin(client: &impl GenericClient) -> Result<Self, Error> {
+        client.batch_execute(CREATE_STATE).await?;
+        client
+            .batch_execute(&format!(
+                "DROP SCHEMA IF EXISTS {BESIDE} CASCADE; CREATE SCHEMA {BESIDE}"
+            ))
+            .await?;
+        for view in View::ALL {
+            client.batch_execute(&create_table(BESIDE, view)).await?;
+        }
+        Ok(Self {
+            rows: Rows::default(),
+            open: BTreeMap::new(),
+            position: 0,
+        })
+    }
+
+    /// The position up to which the log was folded.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Folds up to a position and writes the versions that have ended. `progress` hears the position
+    /// reached.
+    ///
+    /// # Errors
+    /// Database errors, or events that do not fold.
+    pub async fn fold_upto(
+        &mut self,
+        client: &impl GenericClient,
+        upto: i64,
+        progress: &(dyn Fn(i64) + Sync),
+    ) -> Result<(), Error> {
+        while self.fold_page(client, upto).await? {
+            let mut ended = Vec::new();
+            for change in self.rows.take_changes() {
+                let end = change.position;
+                let id = (change.view, change.key.clone());
+                if let Some(earlier) = self.open.insert(id, change) {
+                    ended.push((earlier, end));
+                }
+            }
+            insert(client, ended).await?;
+            progress(self.position);
+        }
+        Ok(())
+    }
+
+    /// Writes what is current and builds the indexes. From then on only
+    /// [`Rebuild::catch_up`] goes further.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn settle(&mut self, client: &impl GenericClient) -> Result<(), Error> {
+        let open = std::mem::take(&mut self.open).into_values();
+        insert(client, open.map(|last| (last, FOREVER)).collect()).await?;
+        for view in View::ALL {
+            client.batch_execute(&create_indexes(BESIDE, view)).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds what was appended after the settled position, as one transaction a page.
+    ///
+    /// # Errors
+    /// Database errors, or events that do not fold. The rebuild is of no use then.
+    pub async fn catch_up(&mut self, client: &Client, upto: i64) -> Result<(), Error> {
+        if self.position >= upto {
+            return Ok(());
+        }
+        let applier = Applier::prepare_in(client, BESIDE).await?;
+        while self.fold_page(client, upto).await? {
+            client.batch_execute("BEGIN").await?;
+            applier.write(client, self.rows.take_changes()).await?;
+            client.batch_execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
+    /// Folds the next page; false when there is none up to `upto`.
+    async fn fold_page(&mut self, client: &impl GenericClient, upto: i64) -> Result<bool, Error> {
+        let page = read_page(client, self.position, upto, PAGE_EVENTS).await?;
+        let Some(last) = page.last() else {
+            self.position = self.position.max(upto);
+            return Ok(false);
+        };
+        self.position = last.position;
+        for event in &page {
+            fold(event, &mut self.rows)?;
+        }
+        Ok(true)
+    }
+}
+
 /// Folds the log from the start up to `upto` into fresh tables beside the live ones.
 ///
 /// `progress` hears the position reached.
@@ -106,46 +215,9 @@ pub async fn build_beside(
     upto: i64,
     progress: &(dyn Fn(i64) + Sync),
 ) -> Result<(), Error> {
-    client
-        .batch_execute(&format!(
-            "DROP SCHEMA IF EXISTS {BESIDE} CASCADE; CREATE SCHEMA {BESIDE}"
-        ))
-        .await?;
-    for view in View::ALL {
-        client.batch_execute(&create_table(BESIDE, view)).await?;
-    }
-    let mut rows = Rows::default();
-    let mut after = 0;
-    // versions that are still current stay in memory until they end
-    let mut open = BTreeMap::new();
-    loop {
-        let page = read_page(client, after, upto, PAGE_EVENTS).await?;
-        let Some(last) = page.last() else { break };
-        after = last.position;
-        for event in &page {
-            fold(event, &mut rows)?;
-        }
-        let mut ended = Vec::new();
-        for change in rows.take_changes() {
-            let end = change.position;
-            let id = (change.view, change.key.clone());
-            if let Some(earlier) = open.insert(id, change) {
-                ended.push((earlier, end));
-            }
-        }
-        insert(client, ended).await?;
-        progress(after);
-    }
-    insert(
-        client,
-        open.into_values().map(|last| (last, FOREVER)).collect(),
-    )
-    .await?;
-    for view in View::ALL {
-        client.batch_execute(&create_indexes(BESIDE, view)).await?;
-    }
-    progress(upto);
-    Ok(())
+    let mut rebuild = Rebuild::begin(client).await?;
+    rebuild.fold_upto(client, upto, progress).await?;
+    rebuild.settle(client).await
 }
 
 /// Writes row versions with their ends, some thousand at a time.
@@ -165,9 +237,19 @@ async fn insert(client: &impl GenericClient, versions: Vec<(Change, i64)>) -> Re
 pub async fn compare(client: &impl GenericClient) -> Result<Vec<Compared>, Error> {
     let mut compared = Vec::with_capacity(View::ALL.len());
     for view in View::ALL {
+        let found = client
+            .query_one(
+                "SELECT to_regclass($1) IS NOT NULL",
+                &[&format!("{LIVE}.{}", view.name())],
+            )
+            .await?;
+        let live = match found.try_get(0)? {
+            true => Some(digest(client, LIVE, view).await?),
+            false => None,
+        };
         compared.push(Compared {
             view,
-            live: digest(client, LIVE, view).await?,
+            live,
             rebuilt: digest(client, BESIDE, view).await?,
         });
     }

@@ -73,7 +73,7 @@ pub fn create_indexes(schema: &str, view: View) -> String {
 }
 
 /// Creates the bookkeeping of views.
-const CREATE_STATE: &str = "\
+pub(crate) const CREATE_STATE: &str = "\
 CREATE SCHEMA IF NOT EXISTS view; \
 CREATE TABLE IF NOT EXISTS view.state (\
   view text PRIMARY KEY, version integer NOT NULL, built_from bigint NOT NULL)";

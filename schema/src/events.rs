@@ -9,5 +9,6 @@
 )]
 
 include!(concat!(env!("OUT_DIR"), "/stratalog.rs"));
+include!(concat!(env!("OUT_DIR"), "/types.rs"));
 
 pub use payload::Event;

@@ -32,6 +32,8 @@ pub struct ModelLeaf<'a> {
     pub event_id: Uuid,
     /// Stored bytes.
     pub data: &'a [u8],
+    /// The stream's category and key. Its first event vouches for the name.
+    pub stream: (i16, &'a str),
 }
 
 impl ModelLeaf<'_> {
@@ -45,6 +47,12 @@ impl ModelLeaf<'_> {
         hash.update(self.recorded_at.timestamp_micros().to_be_bytes());
         hash.update(self.type_no.to_be_bytes());
         hash.update(self.event_id.as_bytes());
+        if self.version == 1 {
+            let (category, key) = self.stream;
+            hash.update(category.to_be_bytes());
+            hash.update((key.len() as u64).to_be_bytes());
+            hash.update(key);
+        }
         hash.update(self.data);
         hash.finalize().into()
     }

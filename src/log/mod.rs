@@ -11,6 +11,7 @@ mod columns;
 mod flush;
 mod heads;
 pub mod read;
+pub mod replay;
 pub(crate) mod segment;
 mod session;
 mod statements;
@@ -26,3 +27,6 @@ pub use subscribe::Subscription;
 
 /// Key of the transaction advisory lock under which positions are taken.
 pub const LOG_LOCK: i64 = 0x5354_5241_0002;
+
+/// Key of the session advisory lock that whoever rebuilds views holds.
+const REPLAY_LOCK: i64 = 0x5354_5241_0003;

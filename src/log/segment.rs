@@ -21,12 +21,12 @@ pub(super) struct Segment {
     pub(super) reported_min: DateTime<Utc>,
     pub(super) reported_max: DateTime<Utc>,
     pub(super) body: Vec<u8>,
-    pub(super) refs: BTreeMap<(String, String), Reference>,
+    pub(super) refs: References,
     pub(super) leaves: Vec<Hash>,
 }
 
 /// What a segment holds of one execution (or execution group).
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) tenant: String,
     pub(super) visibility: String,
@@ -36,29 +36,38 @@ pub(super) struct Reference {
     pub(super) logs: i32,
 }
 
+/// References by execution and execution group.
+pub(super) type References = BTreeMap<(String, String), Reference>;
+
+/// What is stored beside a segment's body; all of it follows from the records.
+#[derive(Debug)]
+pub(super) struct Index {
+    t_min: DateTime<Utc>,
+    t_max: DateTime<Utc>,
+    reported_min: DateTime<Utc>,
+    reported_max: DateTime<Utc>,
+    pub(super) refs: References,
+}
+
+impl Index {
+    /// Bounds of the times, then of the reported ones.
+    pub(super) fn times(&self) -> [DateTime<Utc>; 4] {
+        [self.t_min, self.t_max, self.reported_min, self.reported_max]
+    }
+}
+
 fn moment(at_us: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(at_us).unwrap_or_default()
 }
 
-/// Encodes records that start at a position; `None` when there are none.
-pub(super) fn encode(
-    first_position: i64,
-    records: &[TelemetryRecord],
-) -> Result<Option<Segment>, Error> {
-    let Some(first) = records.first() else {
-        return Ok(None);
-    };
-    let mut plain = Vec::with_capacity(records.len() * 256);
-    let mut leaves = Vec::with_capacity(records.len());
-    let mut refs: BTreeMap<(String, String), Reference> = BTreeMap::new();
+/// What lies beside the body of these records; `None` when there are none.
+pub(super) fn index(records: &[TelemetryRecord]) -> Option<Index> {
+    let first = records.first()?;
+    let mut refs = References::new();
     let (mut t_min, mut t_max) = (first.timestamp_us, first.timestamp_us);
     let (mut reported_min, mut reported_max) =
         (first.reported_timestamp_us, first.reported_timestamp_us);
-    for (position, record) in (first_position..).zip(records) {
-        let data = record.encode_to_vec();
-        leaves.push(telemetry_leaf(position, &data));
-        prost::encoding::encode_varint(data.len() as u64, &mut plain);
-        plain.extend_from_slice(&data);
+    for record in records {
         t_min = t_min.min(record.timestamp_us);
         t_max = t_max.max(record.timestamp_us);
         reported_min = reported_min.min(record.reported_timestamp_us);
@@ -81,16 +90,41 @@ pub(super) fn encode(
             reference.events += 1;
         }
     }
-    let body = zstd::bulk::compress(&plain, LEVEL).map_err(Error::internal)?;
-    Ok(Some(Segment {
-        first_position,
-        n: i32::try_from(records.len()).map_err(Error::internal)?,
+    Some(Index {
         t_min: moment(t_min),
         t_max: moment(t_max),
         reported_min: moment(reported_min),
         reported_max: moment(reported_max),
-        body,
         refs,
+    })
+}
+
+/// Encodes records that start at a position; `None` when there are none.
+pub(super) fn encode(
+    first_position: i64,
+    records: &[TelemetryRecord],
+) -> Result<Option<Segment>, Error> {
+    let Some(index) = index(records) else {
+        return Ok(None);
+    };
+    let mut plain = Vec::with_capacity(records.len() * 256);
+    let mut leaves = Vec::with_capacity(records.len());
+    for (position, record) in (first_position..).zip(records) {
+        let data = record.encode_to_vec();
+        leaves.push(telemetry_leaf(position, &data));
+        prost::encoding::encode_varint(data.len() as u64, &mut plain);
+        plain.extend_from_slice(&data);
+    }
+    let body = zstd::bulk::compress(&plain, LEVEL).map_err(Error::internal)?;
+    Ok(Some(Segment {
+        first_position,
+        n: i32::try_from(records.len()).map_err(Error::internal)?,
+        t_min: index.t_min,
+        t_max: index.t_max,
+        reported_min: index.reported_min,
+        reported_max: index.reported_max,
+        body,
+        refs: index.refs,
         leaves,
     }))
 }

@@ -45,6 +45,10 @@ impl Prepared {
             type_no: self.type_no,
             event_id: self.recorded.event_id,
             data: &self.data,
+            stream: (
+                self.recorded.stream.category.number(),
+                &self.recorded.stream.key,
+            ),
         }
         .hash()
     }

@@ -1,22 +1,33 @@
 //! Verification: reads the whole log in order, computes every hash again and names the first
 //! position where what is stored cannot be what was appended.
 //!
-//! A chain alone cannot tell that its tail was cut: a [`Checkpoint`] kept elsewhere can. What the
-//! chain does not cover: names of streams, and the lookup tables beside segments.
+//! A chain alone cannot tell that its tail was cut: a [`Checkpoint`] kept elsewhere can. What lies
+//! beside the log and follows from it (times and references of segments) is computed again. Entries
+//! of commands only have to fit a batch: which id a command had is written nowhere else.
 use std::{cmp::Ordering, collections::HashMap};
 
+use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use stratalog_projections::rebuild;
+use stratalog_schema::{envelope, events::TelemetryRecord};
 use tokio_postgres::{Client, GenericClient, IsolationLevel};
 
-use self::rows::{Batch, Event, Page, Segment};
+use self::{
+    fault::{at, over, within},
+    rows::{Batch, Event, Page, Segment},
+};
 use super::{
     chain::{self, GENESIS, Hash},
     segment,
 };
 use crate::error::Error;
 
+mod fault;
+mod files;
 mod rows;
+
+pub use fault::{Fault, Reason};
+pub use files::{Content, Files};
 
 /// A position with the chain value of the batch that ends there, kept outside the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,80 +36,6 @@ pub struct Checkpoint {
     pub position: i64,
     /// Lower-case hexadecimal chain value there.
     pub chain: String,
-}
-
-/// What is wrong at a position.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// The spine has no batch here, but a later one.
-    #[error("no batch holds this position; the next one starts at {next}")]
-    MissingBatch {
-        /// Where the next batch starts.
-        next: i64,
-    },
-    /// Two batches claim the position.
-    #[error("a batch starts here, inside the one before it")]
-    OverlappingBatch,
-    /// A batch is older than the one before it.
-    #[error("the batch is older than the one before it")]
-    TimeGoesBack,
-    /// The batch covers the position, but no event and no record is there.
-    #[error("the event is missing")]
-    MissingEvent,
-    /// There is an event or a segment where the spine has none.
-    #[error("there is an event outside of every batch")]
-    StrayEvent,
-    /// Several events, or an event and a segment, share the position.
-    #[error("the position is taken twice")]
-    Doubled,
-    /// The event says another time than its batch.
-    #[error("the time of the event differs from that of its batch")]
-    EventTime,
-    /// The stream's versions have a gap or a repetition.
-    #[error("version {found} of stream {stream_no} follows version {before}")]
-    StreamVersion {
-        /// The stream.
-        stream_no: i64,
-        /// Version of the stream's event before.
-        before: i64,
-        /// Version of this event.
-        found: i64,
-    },
-    /// The event's stream has no name.
-    #[error("stream {stream_no} is unknown")]
-    UnknownStream {
-        /// The stream.
-        stream_no: i64,
-    },
-    /// A segment cannot be unpacked, or holds another number of records than it says.
-    #[error("the telemetry segment is damaged: {0}")]
-    Segment(String),
-    /// The stored bytes of some event of the batch are not what was appended.
-    #[error("an event of this batch was changed: its root differs")]
-    Root,
-    /// The spine row is not what was appended, or a batch before it was replaced.
-    #[error("the batch does not follow from the one before it: its chain value differs")]
-    Chain,
-    /// The log ends before the checkpoint.
-    #[error("the log ends before position {checkpoint}, which had been verified earlier")]
-    Cut {
-        /// Position of the checkpoint.
-        checkpoint: i64,
-    },
-    /// The log is consistent, but not the one of the checkpoint.
-    #[error("the log was written anew: the chain value differs from the one verified earlier")]
-    Rewritten,
-}
-
-/// The first place where the log is not what was appended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The first position it concerns.
-    pub position: i64,
-    /// The last position it may concern: a root tells the batch, not the event.
-    pub upto: i64,
-    /// What is wrong.
-    pub reason: Reason,
 }
 
 /// How far verification has come.
@@ -123,6 +60,8 @@ pub struct Verified {
     pub progress: Progress,
     /// Position and chain value reached.
     pub checkpoint: Checkpoint,
+    /// Contents of files that the log speaks of; whoever can reach them checks their digests.
+    pub files: Files,
     /// The first fault; `None`: the log is what was appended.
     pub fault: Option<Fault>,
 }
@@ -165,6 +104,7 @@ pub async fn verify_in(
             chain: hex::encode(walk.chain),
         },
         progress: walk.progress,
+        files: walk.files,
         fault,
     })
 }
@@ -177,6 +117,7 @@ struct Walk {
     chain: Hash,
     recorded_at_us: i64,
     versions: HashMap<i64, i64>,
+    files: Files,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -188,6 +129,7 @@ impl Walk {
             chain: GENESIS,
             recorded_at_us: i64::MIN,
             versions: HashMap::new(),
+            files: Files::default(),
             checkpoint: checkpoint.filter(|checkpoint| checkpoint.position > 0),
         }
     }
@@ -214,8 +156,14 @@ impl Walk {
         if let Some(checkpoint) = self.checkpoint.as_ref().map(|c| c.position) {
             return Ok(Some(at(end + 1, Reason::Cut { checkpoint })));
         }
-        let unnamed = rows::unnamed_stream(client).await?;
-        Ok(unnamed.map(|(position, stream_no)| at(position, Reason::UnknownStream { stream_no })))
+        if let Some(position) = rows::stray_reference(client).await? {
+            return Ok(Some(at(position, Reason::StrayReference)));
+        }
+        if let Some(position) = rows::stray_command(client).await? {
+            return Ok(Some(at(position, Reason::Command)));
+        }
+        let stray = rows::stray_stream(client).await?;
+        Ok(stray.map(|stream_no| at(0, Reason::StrayStream { stream_no })))
     }
 
     fn page(&mut self, page: Page) -> Result<(), Fault> {
@@ -225,11 +173,12 @@ impl Walk {
             self.spine(&batch)?;
             let end = batch.first_position + i64::from(batch.n);
             let mut leaves = Vec::new();
+            let (mut stored, mut unpacked) = (Vec::new(), Vec::new());
             let mut expected = batch.first_position;
             while let Some(event) = events.next_if(|event| event.position < end) {
-                self.event(&batch, &event, expected)?;
-                leaves.push(event.leaf());
+                leaves.push(self.event(&batch, &event, expected)?);
                 expected += 1;
+                stored.push(event);
             }
             while let Some(segment) = segments.next_if(|s| s.first_position < end) {
                 placed(segment.first_position, expected)?;
@@ -239,6 +188,7 @@ impl Walk {
                 }
                 expected += i64::from(segment.n);
                 self.progress.records += u64::try_from(segment.n).unwrap_or(0);
+                unpacked.push((segment, records));
             }
             if expected < end {
                 return Err(at(expected, Reason::MissingEvent));
@@ -247,6 +197,12 @@ impl Walk {
                 return Err(at(end, Reason::StrayEvent));
             }
             self.hashes(&batch, leaves)?;
+            for event in &stored {
+                self.readable(event)?;
+            }
+            for (segment, records) in &unpacked {
+                described(segment, records)?;
+            }
             self.progress.batches += 1;
             self.progress.position = end - 1;
             self.checkpoint_passed()?;
@@ -273,7 +229,7 @@ impl Walk {
         Ok(())
     }
 
-    fn event(&mut self, batch: &Batch, event: &Event, expected: i64) -> Result<(), Fault> {
+    fn event(&mut self, batch: &Batch, event: &Event, expected: i64) -> Result<Hash, Fault> {
         placed(event.position, expected)?;
         if event.recorded_at != batch.recorded_at {
             return Err(at(event.position, Reason::EventTime));
@@ -289,7 +245,18 @@ impl Walk {
         }
         *version = event.version;
         self.progress.events += 1;
-        Ok(())
+        event.leaf().ok_or_else(|| {
+            let stream_no = event.stream_no;
+            at(event.position, Reason::UnknownStream { stream_no })
+        })
+    }
+
+    /// Whether the event can be read; notes the files it speaks of.
+    fn readable(&mut self, event: &Event) -> Result<(), Fault> {
+        let decoded = envelope::decode(event.position, event.type_no, &event.data);
+        let (_, decoded) =
+            decoded.map_err(|error| at(event.position, Reason::Unreadable(error.to_string())))?;
+        self.files.note(event.position, &decoded)
     }
 
     fn hashes(&mut self, batch: &Batch, leaves: Vec<Hash>) -> Result<(), Fault> {
@@ -319,22 +286,6 @@ impl Walk {
     }
 }
 
-fn at(position: i64, reason: Reason) -> Fault {
-    Fault {
-        position,
-        upto: position,
-        reason,
-    }
-}
-
-fn within(batch: &Batch, reason: Reason) -> Fault {
-    Fault {
-        position: batch.first_position,
-        upto: batch.first_position + i64::from(batch.n) - 1,
-        reason,
-    }
-}
-
 fn placed(found: i64, expected: i64) -> Result<(), Fault> {
     match found.cmp(&expected) {
         Ordering::Equal => Ok(()),
@@ -344,19 +295,32 @@ fn placed(found: i64, expected: i64) -> Result<(), Fault> {
 }
 
 fn unpack(segment: &Segment) -> Result<Vec<Vec<u8>>, Fault> {
-    let damaged = |what: String| Fault {
-        position: segment.first_position,
-        upto: segment.first_position + i64::from(segment.n) - 1,
-        reason: Reason::Segment(what),
-    };
+    let damaged = |what: String| over(segment, Reason::Segment(what));
     let records = segment::split(&segment.body).map_err(|error| damaged(error.to_string()))?;
     if i32::try_from(records.len()) != Ok(segment.n) {
-        let what = format!(
-            "it holds {} records instead of {}",
-            records.len(),
-            segment.n
-        );
-        return Err(damaged(what));
+        let (found, said) = (records.len(), segment.n);
+        return Err(damaged(format!(
+            "it holds {found} records instead of {said}"
+        )));
     }
     Ok(records)
+}
+
+/// Whether what lies beside a segment's body follows from its records.
+fn described(segment: &Segment, records: &[Vec<u8>]) -> Result<(), Fault> {
+    let records = records
+        .iter()
+        .map(|data| TelemetryRecord::decode(data.as_slice()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| over(segment, Reason::Segment(error.to_string())))?;
+    let Some(index) = segment::index(&records) else {
+        return Ok(());
+    };
+    if index.times() != segment.times {
+        return Err(over(segment, Reason::SegmentIndex("times")));
+    }
+    if index.refs != segment.refs {
+        return Err(over(segment, Reason::SegmentIndex("references")));
+    }
+    Ok(())
 }

@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod as_of;
+mod audit;
 mod chaos;
 mod log;
+mod replay;
 mod rest;
 mod snapshots;
 mod support;

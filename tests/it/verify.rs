@@ -4,14 +4,14 @@ use stratalog::{
     db::Database,
     log::{
         Append, NewEvent,
-        verify::{Checkpoint, Fault, Reason, Verified, verify},
+        verify::{Checkpoint, Content, Fault, Reason, Verified, verify},
     },
     store::Store,
     tasks::Tasks,
 };
 use stratalog_schema::{
     Category, Event, Meta, StreamId,
-    events::{TelemetryRecord, TokenCreated, TokenUsed},
+    events::{File, FilesRemoved, FilesStored, TelemetryRecord, TokenCreated, TokenUsed},
 };
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -73,6 +73,7 @@ async fn filled() -> (TestDatabase, Client) {
             meta: Meta::system(),
             events,
             telemetry,
+            command_id: Some(Uuid::now_v7()),
             ..Append::default()
         };
         store.append(append).await.unwrap();
@@ -230,6 +231,7 @@ async fn a_cut_tail_is_found_by_the_checkpoint() {
     let checkpoint = verified(&mut client, None).await.checkpoint;
     assert_eq!(checkpoint.position, 9);
     let cut = "DELETE FROM es.log WHERE position >= 8; \
+               DELETE FROM es.command WHERE first_position >= 8; \
                DELETE FROM es.spine WHERE first_position >= 8";
     client.batch_execute(cut).await.unwrap();
     assert_eq!(verified(&mut client, None).await.fault, None);
@@ -252,4 +254,122 @@ async fn a_cut_tail_is_found_by_the_checkpoint() {
     assert_eq!(verified(&mut client, None).await.fault, None);
     let found = verified(&mut client, Some(&checkpoint)).await.fault;
     assert_eq!(found, Some(fault(9, 9, Reason::Rewritten)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_streams_are_part_of_the_log() {
+    let renamed = "UPDATE es.stream SET key = 'other' WHERE key = 't2'";
+    assert_eq!(fault_after(renamed).await, fault(1, 3, Reason::Root));
+    let moved = "UPDATE es.stream SET category = 1 WHERE key = 't3'";
+    assert_eq!(fault_after(moved).await, fault(1, 3, Reason::Root));
+    let swapped = "UPDATE es.stream SET key = 'aside' WHERE key = 't1'; \
+                   UPDATE es.stream SET key = 't1' WHERE key = 't2'; \
+                   UPDATE es.stream SET key = 't2' WHERE key = 'aside'";
+    assert_eq!(fault_after(swapped).await, fault(1, 3, Reason::Root));
+    let added = "INSERT INTO es.stream (stream_no, category, key) VALUES (77, 2, 't77')";
+    let stray = Reason::StrayStream { stream_no: 77 };
+    assert_eq!(fault_after(added).await, fault(0, 0, stray));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_beside_segments_follows_from_them() {
+    for column in ["t_min", "t_max", "reported_min", "reported_max"] {
+        let times = format!("UPDATE es.segment SET {column} = {column} + interval '1 s'");
+        let expected = fault(6, 7, Reason::SegmentIndex("times"));
+        assert_eq!(fault_after(&times).await, expected, "{column}");
+    }
+    for change in [
+        "UPDATE es.segment_ref SET logs = 7",
+        "UPDATE es.segment_ref SET tenant = 'other'",
+        "UPDATE es.segment_ref SET execution_id = 'e2'",
+        "DELETE FROM es.segment_ref",
+        "INSERT INTO es.segment_ref SELECT 'e2', first_position, tenant, visibility, \
+         deployment_id, blueprint_id, execution_group_id, events, logs FROM es.segment_ref",
+    ] {
+        let expected = fault(6, 7, Reason::SegmentIndex("references"));
+        assert_eq!(fault_after(change).await, expected, "{change}");
+    }
+    let elsewhere = "INSERT INTO es.segment_ref SELECT execution_id, 3, tenant, visibility, \
+                     deployment_id, blueprint_id, execution_group_id, events, logs \
+                     FROM es.segment_ref";
+    assert_eq!(
+        fault_after(elsewhere).await,
+        fault(3, 3, Reason::StrayReference)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_of_commands_have_to_fit_their_batch() {
+    for (change, position) in [
+        ("UPDATE es.command SET n = 2 WHERE first_position = 4", 4),
+        (
+            "UPDATE es.command SET first_position = 5 WHERE first_position = 4",
+            5,
+        ),
+        (
+            "UPDATE es.command SET recorded_at = recorded_at + interval '1 h' \
+             WHERE first_position = 8",
+            8,
+        ),
+        (
+            "INSERT INTO es.command SELECT gen_random_uuid(), 12, 1, recorded_at \
+             FROM es.command WHERE first_position = 9",
+            12,
+        ),
+    ] {
+        let expected = fault(position, position, Reason::Command);
+        assert_eq!(fault_after(change).await, expected, "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_now_and_of_former_times_are_told() {
+    let test = empty_database().await;
+    let tasks = Tasks::default();
+    let database = Database::new(test.url(), 2).unwrap();
+    let store = Store::open(database.clone(), Vec::new(), &tasks)
+        .await
+        .unwrap();
+    let stored = |path: &str, byte: u8| {
+        let file = File {
+            path: path.to_owned(),
+            digest: vec![byte; 32],
+            size_bytes: 1,
+            ..File::default()
+        };
+        Event::FilesStored(FilesStored { files: vec![file] })
+    };
+    let removed = FilesRemoved {
+        paths: vec!["a".to_owned()],
+        prefixes: vec!["dir/".to_owned()],
+    };
+    for event in [
+        stored("a", 1),
+        stored("b", 1),
+        stored("dir/c", 2),
+        stored("directory", 3),
+        Event::FilesRemoved(removed),
+    ] {
+        let stream = StreamId::global(Category::Files, "all");
+        let append = Append {
+            meta: Meta::system(),
+            events: vec![NewEvent::new(stream, event)],
+            ..Append::default()
+        };
+        store.append(append).await.unwrap();
+    }
+    tasks.drain().await;
+    let mut client = database.dedicated().await.unwrap();
+    let seen = verified(&mut client, None).await;
+    assert_eq!(seen.fault, None);
+    let told = |contents: Vec<Content>| -> Vec<(i64, String, u8)> {
+        let told = contents.into_iter();
+        told.map(|c| (c.position, c.path, c.digest[0])).collect()
+    };
+    let current = told(seen.files.current());
+    assert_eq!(
+        current,
+        [(2, "b".to_owned(), 1), (4, "directory".to_owned(), 3)]
+    );
+    assert_eq!(told(seen.files.former()), [(3, "dir/c".to_owned(), 2)]);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::Route;
 use crate::context::Context;
 
+mod audit;
 mod blueprints;
 mod cluster;
 mod config;
@@ -33,6 +34,7 @@ mod workflows;
 /// Resources below `/api/v3.1` and its older siblings, one group per first path segment.
 pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
     vec![
+        audit::routes(ctx),
         blueprints::routes(ctx),
         cluster::routes(ctx),
         config::routes(ctx),

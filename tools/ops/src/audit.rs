@@ -1,21 +1,27 @@
 //! `stratalog audit`: who did what.
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::{Map, Value, json};
-use stratalog::log::audit::{Filter, find};
-use stratalog_schema::{Category, Recorded};
+use stratalog::log::audit::{Entry, Filter, Question};
+use stratalog_schema::{Category, events::TYPES};
 
-use crate::{
-    console::{self, Output},
-    database::Target,
-};
+use self::source::{Source, Where};
+use crate::console::{self, Output};
+
+mod source;
+
+/// Entries asked for at a time.
+const PAGE_ENTRIES: usize = 1_000;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes:\n  0  the entries were printed, if there are any\n  \
+                        2  wrong usage\n  3  it could not be done"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    target: Target,
+    source: Where,
     /// Who did it: a user name, or "system".
     #[arg(long)]
     actor: Option<String>,
@@ -28,43 +34,86 @@ pub(crate) struct Arguments {
     /// Not after this moment.
     #[arg(long, value_name = "RFC 3339")]
     until: Option<DateTime<Utc>>,
+    /// Not before this position.
+    #[arg(long, value_name = "POSITION")]
+    from: Option<i64>,
+    /// Not after this position.
+    #[arg(long, value_name = "POSITION")]
+    upto: Option<i64>,
     /// Kind of thing it was done to.
     #[arg(long, value_parser = category)]
     category: Option<Category>,
     /// What it was done to: an id, or tenant/id for what belongs to a tenant.
     #[arg(long)]
     stream: Option<String>,
+    /// What happened, as deployment_created.
+    #[arg(long = "type", value_name = "EVENT", value_parser = event_type)]
+    event_type: Option<String>,
     /// Execution on whose behalf it was done.
     #[arg(long)]
     execution: Option<String>,
-    /// The newest so many.
+    /// The newest so many; 0: all of them.
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let client = arguments.target.connect().await?;
+    let source = arguments.source.open().await?;
     let filter = Filter {
         actor: arguments.actor,
         tenant: arguments.tenant,
         execution: arguments.execution,
         category: arguments.category,
         stream: arguments.stream,
+        event_type: arguments.event_type,
         since: arguments.since,
         until: arguments.until,
+        from: arguments.from,
+        upto: arguments.upto,
     };
-    let bar = console::bar("searching");
-    let searched = |position: i64| bar.set_position(u64::try_from(position).unwrap_or(0));
-    let events = find(&client, &filter, arguments.limit, &searched).await?;
-    bar.finish_and_clear();
-    match arguments.target.output {
-        Output::Json => {
-            let events = events.iter().map(as_json).collect::<Result<Value, _>>()?;
-            console::print_json(&events)?;
-        }
-        Output::Table => print_table(&events)?,
+    let mut printer = Printer::new(arguments.output);
+    if arguments.limit == 0 {
+        all(&source, filter, &mut printer).await?;
+    } else {
+        let entries = newest(&source, filter, arguments.limit).await?;
+        printer.page(&entries)?;
     }
+    printer.end()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Everything, oldest first, printed as it comes.
+async fn all(source: &Source, filter: Filter, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut question = Question::new(filter, false, PAGE_ENTRIES);
+    loop {
+        let (entries, next) = source.page(&question).await?;
+        printer.page(&entries)?;
+        if next.is_none() {
+            return Ok(());
+        }
+        question.beyond = next;
+    }
+}
+
+/// The newest so many, oldest of them first.
+async fn newest(source: &Source, filter: Filter, limit: usize) -> anyhow::Result<Vec<Entry>> {
+    let bar = console::spinner("searching");
+    let mut found = Vec::new();
+    let mut question = Question::new(filter, true, limit.min(PAGE_ENTRIES));
+    while found.len() < limit {
+        let (entries, next) = source.page(&question).await?;
+        found.extend(entries);
+        let Some(next) = next else { break };
+        bar.set_message(format!("searching below position {next}"));
+        question.beyond = Some(next);
+    }
+    bar.finish_and_clear();
+    found.truncate(limit);
+    found.reverse();
+    Ok(found)
 }
 
 fn category(word: &str) -> Result<Category, String> {
@@ -78,41 +127,58 @@ fn category(word: &str) -> Result<Category, String> {
         })
 }
 
-/// The event's type and its fields; secrets are masked by the serialiser.
-fn parts(event: &Recorded) -> serde_json::Result<(String, Value)> {
-    let tagged: Map<String, Value> = serde_json::from_value(serde_json::to_value(&event.event)?)?;
-    Ok(tagged.into_iter().next().unwrap_or_default())
+fn event_type(word: &str) -> Result<String, String> {
+    match TYPES.iter().any(|(name, _)| *name == word) {
+        true => Ok(word.to_owned()),
+        false => {
+            let names: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
+            Err(format!("one of {}", names.join(", ")))
+        }
+    }
 }
 
-fn moment(event: &Recorded) -> String {
-    event
-        .recorded_at
-        .to_rfc3339_opts(SecondsFormat::Micros, true)
+/// Prints pages one after the other: an array of JSON objects, or one table.
+struct Printer {
+    output: Output,
+    printed: usize,
 }
 
-fn as_json(event: &Recorded) -> serde_json::Result<Value> {
-    let (kind, data) = parts(event)?;
-    let meta = &event.meta;
-    Ok(json!({
-        "position": event.position,
-        "recorded_at": moment(event),
-        "event_id": event.event_id.to_string(),
-        "category": event.stream.category.name(),
-        "stream": event.stream.key,
-        "version": event.version,
-        "type": kind,
-        "actor": meta.actor,
-        "auth_method": meta.auth_method,
-        "tenant": meta.tenant,
-        "request_id": meta.request_id,
-        "execution_id": meta.execution_id,
-        "causation_id": meta.causation_id.map(|id| id.to_string()),
-        "correlation_id": meta.correlation_id.map(|id| id.to_string()),
-        "data": data,
-    }))
+impl Printer {
+    fn new(output: Output) -> Self {
+        Self { output, printed: 0 }
+    }
+
+    fn page(&mut self, entries: &[Entry]) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        match self.output {
+            Output::Json => {
+                for entry in entries {
+                    let before = if self.printed == 0 { "[" } else { ",\n" };
+                    out.write_all(before.as_bytes())?;
+                    serde_json::to_writer(&mut out, entry)?;
+                    self.printed += 1;
+                }
+            }
+            Output::Table => {
+                if !entries.is_empty() {
+                    writeln!(out, "{}", table(entries))?;
+                    self.printed += entries.len();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> anyhow::Result<()> {
+        match self.output {
+            Output::Json if self.printed == 0 => console::print_text("[]"),
+            Output::Json => console::print_text("]"),
+            Output::Table => console::print_text(format!("{} entries", self.printed)),
+        }
+    }
 }
 
-fn print_table(events: &[Recorded]) -> anyhow::Result<()> {
+fn table(entries: &[Entry]) -> comfy_table::Table {
     let headings = [
         "position",
         "when",
@@ -123,17 +189,16 @@ fn print_table(events: &[Recorded]) -> anyhow::Result<()> {
         "execution",
     ];
     let mut table = console::table(&headings);
-    for event in events {
-        let (kind, _) = parts(event)?;
+    for entry in entries {
         table.add_row([
-            event.position.to_string(),
-            moment(event),
-            event.meta.actor.clone(),
-            event.meta.tenant.clone(),
-            kind,
-            event.stream.to_string(),
-            event.meta.execution_id.clone(),
+            entry.position.to_string(),
+            entry.recorded_at.clone(),
+            entry.actor.clone(),
+            entry.tenant.clone(),
+            entry.kind.clone(),
+            format!("{}:{}", entry.category, entry.stream),
+            entry.execution_id.clone(),
         ]);
     }
-    console::print_text(table)
+    table
 }

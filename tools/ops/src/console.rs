@@ -40,6 +40,13 @@ pub(crate) fn table(headings: &[&str]) -> Table {
     table
 }
 
+fn target() -> ProgressDrawTarget {
+    match std::io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    }
+}
+
 /// A bar over positions on stderr; draws nothing where that is no terminal.
 pub(crate) fn bar(what: &'static str) -> ProgressBar {
     let template = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
@@ -52,15 +59,17 @@ pub(crate) fn bytes_bar(what: &'static str) -> ProgressBar {
 }
 
 fn styled(what: &'static str, template: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
+    let bar = ProgressBar::with_draw_target(None, target());
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.set_message(what);
     bar
+}
+
+/// A sign of life on stderr for work whose end is not known.
+pub(crate) fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, target());
+    spinner.set_message(what);
+    spinner
 }

@@ -27,17 +27,22 @@ impl Target {
 
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        let database = self.database()?;
-        let client = database.dedicated().await?;
-        let found = client
-            .query_one("SELECT to_regclass('es.spine') IS NOT NULL", &[])
-            .await?;
-        anyhow::ensure!(
-            found.get::<_, bool>(0),
-            "there is no manager in this database"
-        );
-        Ok(client)
+        connect(&self.database_url).await
     }
+}
+
+/// Connects to a manager's database.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
+    let database = Database::new(url, 1).context("--database-url")?;
+    let client = database.dedicated().await?;
+    let found = client
+        .query_one("SELECT to_regclass('es.spine') IS NOT NULL", &[])
+        .await?;
+    anyhow::ensure!(
+        found.get::<_, bool>(0),
+        "there is no manager in this database"
+    );
+    Ok(client)
 }
 
 /// Runs a command that waits for the database.

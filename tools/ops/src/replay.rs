@@ -3,9 +3,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
-use stratalog::log::LOG_LOCK;
-use stratalog_projections::rebuild::{self, Compared};
-use tokio_postgres::{Client, IsolationLevel};
+use stratalog::log::replay::{self, Replayed};
+use stratalog_projections::{View, rebuild::Compared};
 
 use crate::{
     console::{self, Output},
@@ -13,6 +12,11 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes:\n  0  the views were rebuilt, or are what the log says\n  \
+                        1  a view differs from what the log says (--check)\n  \
+                        2  wrong usage\n  3  it could not be done"
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
@@ -24,59 +28,48 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut client = arguments.target.connect().await?;
-    let (head, compared) = rebuild_beside(&mut client, arguments.check).await?;
-    match arguments.target.output {
-        Output::Json => console::print_json(&as_json(head, &compared, &arguments))?,
-        Output::Table => print_table(head, &compared, &arguments)?,
-    }
-    if arguments.check && !compared.iter().all(Compared::agrees) {
-        return Ok(ExitCode::from(console::FOUND_WRONG));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A check sees one snapshot of log and views and rolls back. A replay holds the log's lock, so
-/// that nothing is appended between reading the log and the swap.
-async fn rebuild_beside(client: &mut Client, check: bool) -> anyhow::Result<(i64, Vec<Compared>)> {
-    let isolation = if check {
-        IsolationLevel::RepeatableRead
-    } else {
-        IsolationLevel::ReadCommitted
-    };
-    let transaction = client
-        .build_transaction()
-        .isolation_level(isolation)
-        .start()
-        .await?;
-    if !check {
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1)", &[&LOG_LOCK])
-            .await?;
-    }
-    let head = rebuild::head(&transaction).await?;
     let bar = console::bar("rebuilding");
-    bar.set_length(u64::try_from(head).unwrap_or(0));
-    let progress = |position: i64| bar.set_position(u64::try_from(position).unwrap_or(0));
-    rebuild::build_beside(&transaction, head, &progress).await?;
-    bar.finish_and_clear();
-    if check {
-        let compared = rebuild::compare(&transaction).await?;
-        transaction.rollback().await?;
-        return Ok((head, compared));
-    }
-    // the live views may be missing: a replay is what brings them back
-    let live = stratalog_projections::tables::outdated(&transaction).await?;
-    let compared = if live.is_empty() {
-        rebuild::compare(&transaction).await?
-    } else {
-        Vec::new()
+    let progress = |position: i64, head: i64| {
+        bar.set_length(u64::try_from(head).unwrap_or(0));
+        bar.set_position(u64::try_from(position).unwrap_or(0));
     };
-    rebuild::swap(&transaction, head).await?;
-    transaction.commit().await?;
-    Ok((head, compared))
+    let output = arguments.target.output;
+    if !arguments.check {
+        let replayed = replay::replay(&mut client, &progress).await?;
+        bar.finish_and_clear();
+        print_replayed(output, &replayed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (head, compared) = replay::check(&mut client, &progress).await?;
+    bar.finish_and_clear();
+    match output {
+        Output::Json => console::print_json(&as_json(head, &compared))?,
+        Output::Table => print_table(head, &compared)?,
+    }
+    match compared.iter().all(Compared::agrees) {
+        true => Ok(ExitCode::SUCCESS),
+        false => Ok(ExitCode::from(console::FOUND_WRONG)),
+    }
 }
 
-fn as_json(head: i64, compared: &[Compared], arguments: &Arguments) -> serde_json::Value {
+fn print_replayed(output: Output, replayed: &Replayed) -> anyhow::Result<()> {
+    let (position, pause_ms) = (replayed.position, replayed.pause.as_millis());
+    match output {
+        Output::Json => console::print_json(&json!({
+            "position": position,
+            "swapped": true,
+            "pause_ms": u64::try_from(pause_ms)?,
+            "views": View::ALL.map(View::name),
+        })),
+        Output::Table => console::print_text(format!(
+            "{} views were rebuilt from the log up to position {position}; appends waited \
+             {pause_ms} ms.",
+            View::ALL.len()
+        )),
+    }
+}
+
+fn as_json(head: i64, compared: &[Compared]) -> serde_json::Value {
     let views: Vec<_> = compared
         .iter()
         .map(|view| {
@@ -90,34 +83,27 @@ fn as_json(head: i64, compared: &[Compared], arguments: &Arguments) -> serde_jso
         .collect();
     json!({
         "position": head,
-        "swapped": !arguments.check,
+        "swapped": false,
         "ok": compared.iter().all(Compared::agrees),
         "views": views,
     })
 }
 
-fn print_table(head: i64, compared: &[Compared], arguments: &Arguments) -> anyhow::Result<()> {
+fn print_table(head: i64, compared: &[Compared]) -> anyhow::Result<()> {
     let mut table = console::table(&["view", "live", "rebuilt", ""]);
     for view in compared {
         let word = if view.agrees() { "same" } else { "DIFFERS" };
         table.add_row([
             view.view.name(),
-            short(&view.live),
+            view.live.as_deref().map_or("missing", short),
             short(&view.rebuilt),
             word,
         ]);
     }
-    if !compared.is_empty() {
-        console::print_text(table)?;
-    }
+    console::print_text(table)?;
     let differ = compared.iter().filter(|view| !view.agrees()).count();
-    let done = if arguments.check {
-        "compared with"
-    } else {
-        "rebuilt from"
-    };
     console::print_text(format!(
-        "The views were {done} the log up to position {head}; {differ} differed."
+        "The views were compared with the log up to position {head}; {differ} differed."
     ))
 }
 

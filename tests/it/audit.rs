@@ -1,0 +1,228 @@
+//! The audit log answers who did what, page by page, in both directions.
+use stratalog::{
+    db::Database,
+    log::{
+        Append, NewEvent,
+        audit::{Entry, Filter, Question, page},
+    },
+    store::Store,
+    tasks::Tasks,
+};
+use stratalog_schema::{
+    Category, Event, Meta, StreamId,
+    events::{TokenCreated, TokenUsed},
+};
+use tokio_postgres::Client;
+
+use crate::support::{database::TestDatabase, empty_database};
+
+/// Positions 1 to 6: ann makes t1 and t2 and uses them in turn, bob uses t1 for execution e1.
+async fn filled() -> (TestDatabase, Client) {
+    let test = empty_database().await;
+    let tasks = Tasks::default();
+    let database = Database::new(test.url(), 2).unwrap();
+    let store = Store::open(database.clone(), Vec::new(), &tasks)
+        .await
+        .unwrap();
+    for (id, actor, is_new) in [
+        ("t1", "ann", true),
+        ("t2", "ann", true),
+        ("t1", "ann", false),
+        ("t2", "ann", false),
+        ("t1", "bob", false),
+        ("t2", "ann", false),
+    ] {
+        let id = id.to_owned();
+        let stream = StreamId::global(Category::Token, &id);
+        let event = match is_new {
+            true => Event::TokenCreated(TokenCreated {
+                id,
+                secret_hash: "secret".to_owned(),
+                ..TokenCreated::default()
+            }),
+            false => Event::TokenUsed(TokenUsed { id, at_ms: 1 }),
+        };
+        let mut meta = Meta::system();
+        actor.clone_into(&mut meta.actor);
+        "green".clone_into(&mut meta.tenant);
+        if actor == "bob" {
+            "e1".clone_into(&mut meta.execution_id);
+        }
+        let append = Append {
+            meta,
+            events: vec![NewEvent::new(stream, event)],
+            ..Append::default()
+        };
+        store.append(append).await.unwrap();
+    }
+    tasks.drain().await;
+    let client = database.dedicated().await.unwrap();
+    (test, client)
+}
+
+async fn all(client: &Client, mut question: Question) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    loop {
+        let page = page(client, &question).await.unwrap();
+        assert!(page.entries.len() <= question.size);
+        entries.extend(page.entries);
+        if page.next.is_none() {
+            return entries;
+        }
+        question.beyond = page.next;
+    }
+}
+
+async fn positions(client: &Client, filter: Filter) -> Vec<i64> {
+    let oldest = all(client, Question::new(filter.clone(), false, 2)).await;
+    let mut newest = all(client, Question::new(filter, true, 100)).await;
+    newest.reverse();
+    assert_eq!(oldest, newest);
+    oldest.iter().map(|entry| entry.position).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_filter_finds_its_events() {
+    let (_test, client) = filled().await;
+    let text = |text: &str| Some(text.to_owned());
+    let none = Filter::default();
+    let entries = all(&client, Question::new(none.clone(), false, 100)).await;
+    let time = |n: usize| entries[n - 1].recorded_at.parse().ok();
+    let table = [
+        (none.clone(), vec![1, 2, 3, 4, 5, 6]),
+        (
+            Filter {
+                actor: text("bob"),
+                ..none.clone()
+            },
+            vec![5],
+        ),
+        (
+            Filter {
+                actor: text("eve"),
+                ..none.clone()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                tenant: text("green"),
+                ..none.clone()
+            },
+            vec![1, 2, 3, 4, 5, 6],
+        ),
+        (
+            Filter {
+                tenant: text("red"),
+                ..none.clone()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                execution: text("e1"),
+                ..none.clone()
+            },
+            vec![5],
+        ),
+        (
+            Filter {
+                stream: text("t2"),
+                ..none.clone()
+            },
+            vec![2, 4, 6],
+        ),
+        (
+            Filter {
+                category: Some(Category::Token),
+                ..none.clone()
+            },
+            vec![1, 2, 3, 4, 5, 6],
+        ),
+        (
+            Filter {
+                category: Some(Category::User),
+                ..none.clone()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                event_type: text("token_created"),
+                ..none.clone()
+            },
+            vec![1, 2],
+        ),
+        (
+            Filter {
+                from: Some(3),
+                upto: Some(5),
+                ..none.clone()
+            },
+            vec![3, 4, 5],
+        ),
+        (
+            Filter {
+                since: time(3),
+                ..none.clone()
+            },
+            vec![3, 4, 5, 6],
+        ),
+        (
+            Filter {
+                until: time(3),
+                ..none.clone()
+            },
+            vec![1, 2, 3],
+        ),
+        (
+            Filter {
+                since: time(6),
+                until: time(1),
+                ..none.clone()
+            },
+            vec![],
+        ),
+        (
+            Filter {
+                actor: text("ann"),
+                stream: text("t1"),
+                ..none.clone()
+            },
+            vec![1, 3],
+        ),
+    ];
+    for (filter, expected) in table {
+        assert_eq!(
+            positions(&client, filter.clone()).await,
+            expected,
+            "{filter:?}"
+        );
+    }
+    let nonsense = Filter {
+        event_type: text("nonsense"),
+        ..none
+    };
+    let refused = page(&client, &Question::new(nonsense, false, 1)).await;
+    assert_eq!(refused.unwrap_err().status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_tells_everything_but_secrets() {
+    let (_test, client) = filled().await;
+    let entries = all(&client, Question::new(Filter::default(), false, 100)).await;
+    let first = &entries[0];
+    assert_eq!(
+        (
+            &*first.kind,
+            &*first.category,
+            &*first.stream,
+            first.version
+        ),
+        ("token_created", "token", "t1", 1)
+    );
+    assert_eq!((&*first.actor, &*first.tenant), ("ann", "green"));
+    assert_eq!(first.data["secret_hash"], "********");
+    assert_eq!(first.data["id"], "t1");
+    assert_eq!(entries[4].execution_id, "e1");
+}
