@@ -1,8 +1,8 @@
 //! Rebuilding views from the log beside the live ones, and proving that both agree.
 //!
-//! The log is folded in memory and written in bulk up to a position, without any lock: others append
-//! and the live views stay in use. What came meanwhile is folded after it, again and again, until
-//! little is left; only that and the swap happen under the log's advisory lock.
+//! The log is folded in memory and written in bulk up to a position, without any lock: others
+//! append and the live views stay in use. What came meanwhile is folded after it, again and again,
+//! until little is left; only that and the swap happen under the log's advisory lock.
 use std::collections::BTreeMap;
 
 use stratalog_schema::{Category, Recorded, StreamId, envelope};
@@ -132,8 +132,8 @@ impl Rebuild {
         self.position
     }
 
-    /// Folds up to a position and writes the versions that have ended. `progress` hears the position
-    /// reached.
+    /// Folds up to a position and writes the versions that have ended. `progress` hears the
+    /// position reached.
     ///
     /// # Errors
     /// Database errors, or events that do not fold.

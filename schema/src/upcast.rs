@@ -2,8 +2,8 @@
 //!
 //! When an event's meaning changes, it gets a new message and a new field number; the old one moves
 //! to `retired.proto` and stays there for ever, its stored bytes go to
-//! `tests/data/events/retired.jsonl`, and an arm here turns it into the one that came after it. Arms
-//! lead from version to version, so an event takes as many steps as it is versions old.
+//! `tests/data/events/retired.jsonl`, and an arm here turns it into the one that came after it.
+//! Arms lead from version to version, so an event takes as many steps as it is versions old.
 use crate::{
     Event,
     events::{TokenUsed, TokenUsedInSeconds},

@@ -38,8 +38,8 @@ pub struct Replayed {
     pub pause: Duration,
 }
 
-/// Rebuilds all views and puts them in the place of the live ones, which may be missing. Appends and
-/// reads go on but for the moment of the swap. `progress` hears position and head.
+/// Rebuilds all views and puts them in the place of the live ones, which may be missing. Appends
+/// and reads go on but for the moment of the swap. `progress` hears position and head.
 ///
 /// # Errors
 /// `Unavailable` when another rebuild is running or others keep the views locked; database errors;

@@ -101,8 +101,8 @@ impl<'a> Context<'a> {
         DslError::from_all(diagnostics).map_or(Ok(()), Err)
     }
 
-    /// When nothing else is wrong, unknown keys and features that the version does not have are the error: all of
-    /// them, as soon as one is at a place that matters now.
+    /// When nothing else is wrong, unknown keys and features that the version does not have are the
+    /// error: all of them, as soon as one is at a place that matters now.
     pub(super) fn settle_late(&self, matters: impl Fn(&Path) -> bool) -> Result<(), DslError> {
         let (first, rest): (Vec<_>, Vec<_>) = self
             .late

@@ -106,8 +106,8 @@ pub(super) struct Checker {
     pub version: Version,
     pub check_versions: bool,
     pub diagnostics: Vec<Diagnostic>,
-    /// Unknown keys, and features newer than the version: the reference looks at what stands beside and inside them
-    /// first.
+    /// Unknown keys, and features newer than the version: the reference looks at what stands beside
+    /// and inside them first.
     pub late: Vec<Diagnostic>,
 }
 
