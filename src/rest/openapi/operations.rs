@@ -118,6 +118,9 @@ impl Operation {
 #[rustfmt::skip]
 pub(super) const VERSIONED: &[Operation] = &[
     get("/agents", "Lists agents", Value),
+    get("/audit", "Lists who did what", Value),
+    get("/audit/checkpoint", "Tells where the log stands, with its chain value", Value),
+    get("/audit/events", "Lists events of the log with everything they hold", Value),
     get("/blueprints", "Lists blueprints", Page(Blueprints)),
     get("/blueprints/{id}", "Gives a blueprint", One(Blueprints)),
     put("/blueprints/{id}", "Uploads a blueprint", Made(Blueprints)).takes(Takes::File),
