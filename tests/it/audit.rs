@@ -88,107 +88,33 @@ async fn every_filter_finds_its_events() {
     let none = Filter::default();
     let entries = all(&client, Question::new(none.clone(), false, 100)).await;
     let time = |n: usize| entries[n - 1].recorded_at.parse().ok();
+    let with = |set: &dyn Fn(&mut Filter)| {
+        let mut filter = Filter::default();
+        set(&mut filter);
+        filter
+    };
+    let everything = vec![1, 2, 3, 4, 5, 6];
+    let (token, user) = (Some(Category::Token), Some(Category::User));
     let table = [
-        (none.clone(), vec![1, 2, 3, 4, 5, 6]),
+        (none.clone(), everything.clone()),
+        (with(&|f| f.actor = text("bob")), vec![5]),
+        (with(&|f| f.actor = text("eve")), vec![]),
+        (with(&|f| f.tenant = text("green")), everything.clone()),
+        (with(&|f| f.tenant = text("red")), vec![]),
+        (with(&|f| f.execution = text("e1")), vec![5]),
+        (with(&|f| f.stream = text("t2")), vec![2, 4, 6]),
+        (with(&|f| f.category = token), everything),
+        (with(&|f| f.category = user), vec![]),
+        (with(&|f| f.event_type = text("token_created")), vec![1, 2]),
         (
-            Filter {
-                actor: text("bob"),
-                ..none.clone()
-            },
-            vec![5],
-        ),
-        (
-            Filter {
-                actor: text("eve"),
-                ..none.clone()
-            },
-            vec![],
-        ),
-        (
-            Filter {
-                tenant: text("green"),
-                ..none.clone()
-            },
-            vec![1, 2, 3, 4, 5, 6],
-        ),
-        (
-            Filter {
-                tenant: text("red"),
-                ..none.clone()
-            },
-            vec![],
-        ),
-        (
-            Filter {
-                execution: text("e1"),
-                ..none.clone()
-            },
-            vec![5],
-        ),
-        (
-            Filter {
-                stream: text("t2"),
-                ..none.clone()
-            },
-            vec![2, 4, 6],
-        ),
-        (
-            Filter {
-                category: Some(Category::Token),
-                ..none.clone()
-            },
-            vec![1, 2, 3, 4, 5, 6],
-        ),
-        (
-            Filter {
-                category: Some(Category::User),
-                ..none.clone()
-            },
-            vec![],
-        ),
-        (
-            Filter {
-                event_type: text("token_created"),
-                ..none.clone()
-            },
-            vec![1, 2],
-        ),
-        (
-            Filter {
-                from: Some(3),
-                upto: Some(5),
-                ..none.clone()
-            },
+            with(&|f| (f.from, f.upto) = (Some(3), Some(5))),
             vec![3, 4, 5],
         ),
+        (with(&|f| f.since = time(3)), vec![3, 4, 5, 6]),
+        (with(&|f| f.until = time(3)), vec![1, 2, 3]),
+        (with(&|f| (f.since, f.until) = (time(6), time(1))), vec![]),
         (
-            Filter {
-                since: time(3),
-                ..none.clone()
-            },
-            vec![3, 4, 5, 6],
-        ),
-        (
-            Filter {
-                until: time(3),
-                ..none.clone()
-            },
-            vec![1, 2, 3],
-        ),
-        (
-            Filter {
-                since: time(6),
-                until: time(1),
-                ..none.clone()
-            },
-            vec![],
-        ),
-        (
-            Filter {
-                actor: text("ann"),
-                stream: text("t1"),
-                ..none.clone()
-            },
+            with(&|f| (f.actor, f.stream) = (text("ann"), text("t1"))),
             vec![1, 3],
         ),
     ];

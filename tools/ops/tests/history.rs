@@ -85,6 +85,13 @@ impl Manager {
         (output.status.code().unwrap(), value)
     }
 
+    /// Expects the tool to name a position and to say so with its exit code.
+    fn finds(&self, words: &[&str], position: i64) {
+        let (code, seen) = self.json(words);
+        let found = seen["fault"]["position"].as_i64();
+        assert_eq!((code, found), (1, Some(position)), "{seen}");
+    }
+
     /// Changes the database behind the log's back.
     async fn tamper(&self, sql: &str) {
         let sql = format!(
@@ -243,12 +250,7 @@ async fn verify_names_the_position_and_exits_with_one() {
     running.stop().await;
     let data = manager.data.path().display().to_string();
     let with_files = ["verify", "--data-dir", &data];
-    let saved = manager
-        .data
-        .path()
-        .join("checkpoint.json")
-        .display()
-        .to_string();
+    let saved = format!("{data}/checkpoint.json");
     let (code, seen) = manager.json(&[&with_files[..], &["--save-checkpoint", &saved]].concat());
     assert_eq!((code, &seen["files"]["contents"]), (0, &json!(1)), "{seen}");
     let end = seen["position"].as_i64().unwrap();
@@ -268,19 +270,9 @@ async fn verify_names_the_position_and_exits_with_one() {
     // a file's content
     let blob = blob_of(manager.data.path());
     fs::write(&blob, "another").unwrap();
-    let (code, seen) = manager.json(&with_files);
-    assert_eq!(
-        (code, seen["fault"]["position"].as_i64()),
-        (1, Some(end)),
-        "{seen}"
-    );
+    manager.finds(&with_files, end);
     fs::remove_file(&blob).unwrap();
-    let (code, seen) = manager.json(&with_files);
-    assert_eq!(
-        (code, seen["fault"]["position"].as_i64()),
-        (1, Some(end)),
-        "{seen}"
-    );
+    manager.finds(&with_files, end);
     fs::write(&blob, "content").unwrap();
 
     // the tail: without the checkpoint nobody can tell, with it the position is named
@@ -291,12 +283,7 @@ async fn verify_names_the_position_and_exits_with_one() {
     );
     manager.tamper(&cut).await;
     assert_eq!(manager.run(&["verify"]).status.code(), Some(0));
-    let (code, seen) = manager.json(&again);
-    assert_eq!(
-        (code, seen["fault"]["position"].as_i64()),
-        (1, Some(end)),
-        "{seen}"
-    );
+    manager.finds(&again, end);
 
     manager
         .tamper(
@@ -390,8 +377,15 @@ async fn the_audit_log_is_the_same_online_and_offline() {
         Some(2)
     );
     assert_eq!(tool(&["audit"], &[]).status.code(), Some(3));
+    running.stop().await;
+    manager.end().await;
+}
 
-    // the shape that clients of audit logs know
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_audit_logs_get_the_shape_they_know() {
+    let manager = Manager::new().await;
+    let running = manager.start().await;
+    fill(&running).await;
     let path = "audit?creator_name=admin&size=2&desc=true";
     let (status, text) = request(&running, reqwest::Method::GET, path, None).await;
     let listed: Value = serde_json::from_str(&text).unwrap();
