@@ -37,7 +37,7 @@ enum Command {
     /// Prove that the log is what was appended, or name the first position that is not.
     Verify(verify::Arguments),
     /// Who did what, to what, on whose behalf.
-    Audit(audit::Arguments),
+    Audit(Box<audit::Arguments>),
     /// Rebuild all views from the log and put them in the place of the live ones.
     Replay(replay::Arguments),
     /// Write, check and restore snapshots: the whole manager as one file.
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Blueprint(command) => blueprint::run(command),
         Command::Verify(arguments) => database::block_on(verify::run(arguments)),
-        Command::Audit(arguments) => database::block_on(audit::run(arguments)),
+        Command::Audit(arguments) => database::block_on(audit::run(*arguments)),
         Command::Replay(arguments) => database::block_on(replay::run(arguments)),
         Command::Snapshot(command) => snapshot::run(command),
         Command::Completions(arguments) => completions::run::<Arguments>(&arguments),
