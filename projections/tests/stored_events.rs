@@ -47,6 +47,28 @@ impl Stored {
     }
 }
 
+/// Whether what is shown now is what was shown then; fields that came later have nothing in them.
+fn still_shows(now: &Value, then: &Value) -> bool {
+    match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            then.keys().all(|name| now.contains_key(name))
+                && now.iter().all(|(name, value)| match then.get(name) {
+                    Some(then) => still_shows(value, then),
+                    None => is_nothing(value),
+                })
+        }
+        (Value::Array(now), Value::Array(then)) => {
+            now.len() == then.len() && now.iter().zip(then).all(|(n, t)| still_shows(n, t))
+        }
+        _ => now == then,
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    let nothing = [json!(null), json!(""), json!(0), json!(false), json!([])];
+    nothing.contains(value) || *value == json!("********")
+}
+
 fn stored(name: &str) -> Vec<Stored> {
     let text = fs::read_to_string(file(name)).unwrap_or_default();
     text.lines().map(Stored::parse).collect()
@@ -103,10 +125,10 @@ fn every_event_has_an_example_that_stays_what_it_is() {
     for stored in &examples {
         let (found, event) = stored.decoded();
         assert_eq!(found, meta(), "{}", stored.name);
-        assert_eq!(
-            serde_json::to_value(&event).unwrap(),
-            stored.shows,
-            "{}",
+        let shown = serde_json::to_value(&event).unwrap();
+        assert!(
+            still_shows(&shown, &stored.shows),
+            "{}: {shown}",
             stored.name
         );
         let (type_no, bytes) = envelope::encode(&found, event);
@@ -131,19 +153,19 @@ fn retired_events_become_current_ones() {
     }
     for stored in &retired {
         let (found, event) = stored.decoded();
-        assert_eq!(
-            serde_json::to_value(&event).unwrap(),
-            stored.shows,
-            "{}",
+        let shown = serde_json::to_value(&event).unwrap();
+        assert!(
+            still_shows(&shown, &stored.shows),
+            "{}: {shown}",
             stored.name
         );
         // what came out is current: it goes through unchanged from now on
         let (type_no, bytes) = envelope::encode(&found, event);
         let (_, again) = envelope::decode(1, type_no, &bytes).unwrap();
-        assert_eq!(
-            serde_json::to_value(&again).unwrap(),
-            stored.shows,
-            "{}",
+        let shown = serde_json::to_value(&again).unwrap();
+        assert!(
+            still_shows(&shown, &stored.shows),
+            "{}: {shown}",
             stored.name
         );
     }
