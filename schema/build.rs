@@ -4,7 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost_types::FileDescriptorSet;
 
 /// Fields whose value is shown to nobody.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
+    ".stratalog.AgentCreated.rabbitmq_password_sealed",
     ".stratalog.UserCreated.password_hash",
     ".stratalog.UserPasswordChanged.password_hash",
     ".stratalog.TokenCreated.secret_hash",

@@ -14,10 +14,14 @@ use crate::{
     tasks::Tasks,
 };
 
+mod changes;
 mod follow;
+mod remembered;
 mod resources;
 
+pub use changes::Changes;
 pub use follow::follow;
+pub use remembered::{Kept, Remembered};
 pub use resources::Resources;
 
 /// How far the restore of a snapshot has come.
@@ -54,6 +58,10 @@ pub struct Context {
     pub files: Arc<manifest::Directory>,
     /// What keeps the resource directory up to date.
     pub resources: Resources,
+    /// Which views have changed since when.
+    pub changes: Arc<Changes>,
+    /// Answers that may be given again.
+    pub remembered: Remembered,
     /// Content of files.
     pub blobs: BlobStore,
     /// Serves stored files.

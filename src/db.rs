@@ -3,12 +3,14 @@
 use std::{str::FromStr, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use crate::error::Error;
 
 /// How long a reader waits for a free connection.
 const WAIT: Duration = Duration::from_secs(10);
+/// Prepared statements a connection keeps; lists have as many forms as clients have filters.
+const STATEMENTS_MAX: usize = 256;
 
 /// Where the database is.
 #[derive(Debug, Clone)]
@@ -79,5 +81,13 @@ pub struct Pooled(pub Object);
 impl stratalog_projections::Connection for Pooled {
     fn client(&self) -> &Client {
         &self.0
+    }
+
+    async fn statement(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        let kept = &self.0.statement_cache;
+        if kept.size() >= STATEMENTS_MAX {
+            kept.clear();
+        }
+        self.0.prepare_cached(sql).await
     }
 }

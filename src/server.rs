@@ -10,7 +10,7 @@ use crate::{
     broker::{self, Admin, AdminOptions, Broker, Topology, topology},
     clock, commands,
     config::Settings,
-    context::{self, Context, Resources},
+    context::{self, Changes, Context, Remembered, Resources},
     db::Database,
     error::Error,
     files::{blobs::BlobStore, manifest, serve::FileServer},
@@ -137,8 +137,12 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
     let directory = Directory::default();
     let files = Arc::new(manifest::Directory::default());
     let resources = Resources(files.clone());
-    let observers: Vec<Arc<dyn Observer>> =
-        vec![Arc::new(directory.clone()), Arc::new(resources.clone())];
+    let changes = Arc::new(Changes::default());
+    let observers: Vec<Arc<dyn Observer>> = vec![
+        Arc::new(directory.clone()),
+        Arc::new(resources.clone()),
+        changes.clone(),
+    ];
     let tasks = Tasks::default();
     let store = Store::open(database.clone(), observers, &tasks).await?;
     let ctx = Context {
@@ -155,6 +159,8 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         directory,
         files,
         resources,
+        changes,
+        remembered: Remembered::default(),
         blobs,
         sealer,
         tasks,

@@ -2,7 +2,7 @@
 //! changes the model goes through here, and every answer is read here, now or as of a position.
 use std::sync::Arc;
 
-use stratalog_projections::{At, Reader, rebuild, tables};
+use stratalog_projections::{At, Reader, reader, rebuild, tables};
 use stratalog_schema::{Meta, StreamId, events::TelemetryRecord, migrate::migrate};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ impl Decision {
     /// # Errors
     /// Database errors.
     pub async fn rests_on(&mut self, view: &View, stream: StreamId) -> Result<&mut Self, Error> {
-        let version = read::stream_version(view.client(), &stream).await?;
+        let version = read::stream_version(view, &stream).await?;
         self.expected.push((stream, Expected::Version(version)));
         Ok(self)
     }
@@ -99,6 +99,15 @@ impl Store {
     pub async fn read(&self, at: At) -> Result<View, Error> {
         let connection = Pooled(self.database.reader().await?);
         Ok(Reader::begin(connection, at).await?)
+    }
+
+    /// Position of the log's head.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down.
+    pub async fn head(&self) -> Result<i64, Error> {
+        let connection = Pooled(self.database.reader().await?);
+        Ok(reader::head(&connection).await?)
     }
 
     /// Appends what needs no decision.

@@ -6,8 +6,8 @@ use crate::{
     Error,
     rows::{Needs, Rows},
     views::{
-        blueprints, config, deployments, executions, files, node_instances, nodes, operations,
-        provider_context, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployments, executions, files, filters, node_instances, nodes,
+        operations, provider_context, snapshots, tasks_graphs, tenants, tokens, users,
     },
 };
 
@@ -27,6 +27,8 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     operations::needs(event, needs);
     files::needs(event, needs);
     snapshots::needs(event, needs);
+    agents::needs(event, needs);
+    filters::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -49,5 +51,7 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     tasks_graphs::fold(event, rows)?;
     operations::fold(event, rows)?;
     files::fold(event, rows)?;
-    snapshots::fold(event, rows)
+    snapshots::fold(event, rows)?;
+    agents::fold(event, rows)?;
+    filters::fold(event, rows)
 }

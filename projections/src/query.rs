@@ -123,7 +123,7 @@ pub struct Sql {
 }
 
 impl Sql {
-    fn bind(&mut self, param: Param) -> String {
+    pub(crate) fn bind(&mut self, param: Param) -> String {
         let cast = match &param {
             Param::Texts(_) => "::text[]",
             Param::Text(_) => "::text",

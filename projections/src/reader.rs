@@ -1,5 +1,5 @@
 //! Reading views, now or as of a position, always from one consistent moment.
-use tokio_postgres::{Client, Row as SqlRow, types::ToSql};
+use tokio_postgres::{Client, Row as SqlRow, Statement, types::ToSql};
 
 use crate::{
     Error,
@@ -52,10 +52,21 @@ pub struct Listed {
 }
 
 /// Anything that holds a connection.
-pub trait Connection {
+pub trait Connection: Send + Sync {
     /// The connection.
     fn client(&self) -> &Client;
+
+    /// A prepared statement; the same one again where the connection keeps them.
+    fn statement(
+        &self,
+        sql: &str,
+    ) -> impl Future<Output = Result<Statement, tokio_postgres::Error>> + Send {
+        self.client().prepare(sql)
+    }
 }
+
+const HEAD: &str =
+    "SELECT first_position + n - 1 FROM es.spine ORDER BY first_position DESC LIMIT 1";
 
 impl Connection for Client {
     fn client(&self) -> &Client {
@@ -73,6 +84,18 @@ pub struct Reader<C: Connection> {
     head: i64,
 }
 
+/// The log's head, outside any transaction.
+///
+/// # Errors
+/// Database errors.
+pub async fn head<C: Connection>(connection: &C) -> Result<i64, Error> {
+    let (_, head) = futures::try_join!(connection.client().batch_execute("ROLLBACK"), async {
+        let statement = connection.statement(HEAD).await?;
+        connection.client().query_opt(&statement, &[]).await
+    })?;
+    Ok(head.map_or(Ok(0), |row| row.try_get(0))?)
+}
+
 impl<C: Connection> Reader<C> {
     /// Starts reading at a moment.
     ///
@@ -80,12 +103,14 @@ impl<C: Connection> Reader<C> {
     /// Database errors.
     pub async fn begin(client: C, at: At) -> Result<Self, Error> {
         let connection = client.client();
+        // sent in this order and answered in one round trip
         let (_, head) = futures::try_join!(
             connection.batch_execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            connection.query_opt(
-                "SELECT first_position + n - 1 FROM es.spine ORDER BY first_position DESC LIMIT 1",
-                &[],
-            )
+            async {
+                connection
+                    .query_opt(&client.statement(HEAD).await?, &[])
+                    .await
+            }
         )?;
         let head: i64 = head.map_or(Ok(0), |row| row.try_get(0))?;
         let at = match at {
@@ -122,7 +147,20 @@ impl<C: Connection> Reader<C> {
 
     async fn query(&self, sql: &Sql) -> Result<Vec<SqlRow>, Error> {
         let params: Vec<&(dyn ToSql + Sync)> = sql.params.iter().map(Param::sql).collect();
-        Ok(self.client().query(&sql.text, &params).await?)
+        self.fetch(&sql.text, &params).await
+    }
+
+    /// Rows of a query that is asked often, within the same transaction.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn fetch(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<SqlRow>, Error> {
+        let statement = self.client.statement(sql).await?;
+        Ok(self.client().query(&statement, params).await?)
     }
 
     /// One row by key.
@@ -168,9 +206,11 @@ impl<C: Connection> Reader<C> {
             query.view.name()
         );
         if query.offset > 0 {
-            sql.text += &format!(" OFFSET {}", query.offset);
+            let offset = sql.bind(Param::Int(query.offset));
+            sql.text += &format!(" OFFSET {offset}");
         }
         if let Some(size) = query.size {
+            let size = sql.bind(Param::Int(size));
             sql.text += &format!(" LIMIT {size}");
         }
         self.query(&sql).await?.iter().map(to_row).collect()

@@ -4,8 +4,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Error,
     views::{
-        blueprints, config, deployments, executions, files, node_instances, nodes, operations,
-        provider_context, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployments, executions, files, filters, node_instances, nodes,
+        operations, provider_context, snapshots, tasks_graphs, tenants, tokens, users,
     },
 };
 
@@ -43,11 +43,15 @@ pub enum View {
     Files,
     /// Snapshots.
     Snapshots,
+    /// Agents.
+    Agents,
+    /// Stored filters.
+    Filters,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -62,6 +66,8 @@ impl View {
         Self::Operations,
         Self::Files,
         Self::Snapshots,
+        Self::Agents,
+        Self::Filters,
     ];
 
     /// Its definition.
@@ -81,6 +87,8 @@ impl View {
             Self::Operations => &operations::DEF,
             Self::Files => &files::DEF,
             Self::Snapshots => &snapshots::DEF,
+            Self::Agents => &agents::DEF,
+            Self::Filters => &filters::DEF,
         }
     }
 

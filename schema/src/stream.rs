@@ -28,11 +28,15 @@ pub enum Category {
     Files = 9,
     /// One snapshot.
     Snapshot = 10,
+    /// One agent.
+    Agent = 11,
+    /// One stored filter.
+    Filter = 12,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -43,6 +47,8 @@ impl Category {
         Self::Execution,
         Self::Files,
         Self::Snapshot,
+        Self::Agent,
+        Self::Filter,
     ];
 
     /// The stored number.
@@ -74,6 +80,8 @@ impl Category {
             Self::Execution => "execution",
             Self::Files => "files",
             Self::Snapshot => "snapshot",
+            Self::Agent => "agent",
+            Self::Filter => "filter",
         }
     }
 }

@@ -94,6 +94,21 @@ impl Caller {
         self
     }
 
+    /// Differs between callers who may see different things.
+    pub fn fingerprint(&self) -> String {
+        let Self {
+            username,
+            tenant,
+            roles,
+            system_roles,
+            method,
+            memberships,
+            ..
+        } = self;
+        let is_system = *method == Method::System;
+        format!("{username:?}{tenant:?}{roles:?}{system_roles:?}{is_system}{memberships:?}")
+    }
+
     /// Whether the permission table does not apply: the first user, and the manager itself.
     pub fn is_unbounded(&self) -> bool {
         self.method == Method::System || self.username == ADMIN

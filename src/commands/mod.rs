@@ -1,11 +1,14 @@
 //! What can be done to the manager, by REST and by the executor alike: commands decide and append.
 //! No HTTP here.
+pub mod agents;
 pub mod blueprints;
 pub mod bootstrap;
 pub mod deployments;
 mod execution_end;
 pub mod executions;
 pub mod files;
+mod filter_rules;
+pub mod filters;
 mod ids;
 pub mod labels;
 pub mod logs;

@@ -97,14 +97,14 @@ async fn load(
     let stream = StreamId::scoped(Category::NodeInstance, caller.tenant()?, id);
     let (row, version) = futures::try_join!(
         caller.get(view, MODEL, id),
-        read::stream_version(view.client(), &stream)
+        read::stream_version(view, &stream)
     )?;
     let instance: NodeInstance = row.resource()?;
     if row.key == scoped(caller.tenant()?, id) {
         return Ok((instance, stream, version));
     }
     let stream = StreamId::scoped(Category::NodeInstance, &instance.tenant_name, id);
-    let version = read::stream_version(view.client(), &stream).await?;
+    let version = read::stream_version(view, &stream).await?;
     Ok((instance, stream, version))
 }
 

@@ -49,6 +49,8 @@ async fn catch_up(ctx: &Context, generation: &mut Option<u32>) -> Result<(), Err
         let last = events.last().map(|event| event.position);
         let is_full = events.len() == usize::try_from(PAGE_EVENTS).unwrap_or_default();
         ctx.resources.apply(&events);
+        ctx.changes
+            .apply(&events, last.filter(|_| is_full).unwrap_or(head));
         ctx.directory
             .apply(&events, last.filter(|_| is_full).unwrap_or(head));
     }
@@ -71,6 +73,7 @@ impl Context {
             let view = self.store.read(At::Now).await?;
             self.resources.read_from(&view).await?;
             let is_current = self.directory.read_from(&view).await?;
+            self.changes.reset(view.head());
             drop(view.finish().await?);
             if is_current {
                 return Ok(());

@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use stratalog_projections::rebuild;
+use stratalog_projections::{Connection, Reader, rebuild};
 use stratalog_schema::{Category, Recorded, StreamId};
 use tokio_postgres::{Client, GenericClient};
 
@@ -94,23 +94,26 @@ pub async fn generation(client: &Client) -> Result<u32, Error> {
 ///
 /// # Errors
 /// Database errors.
-pub async fn stream_version(client: &Client, stream: &StreamId) -> Result<i64, Error> {
-    let row = client
-        .query_opt(VERSION, &[&stream.category.number(), &stream.key])
+pub async fn stream_version<C: Connection>(
+    view: &Reader<C>,
+    stream: &StreamId,
+) -> Result<i64, Error> {
+    let rows = view
+        .fetch(VERSION, &[&stream.category.number(), &stream.key])
         .await?;
-    Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
+    Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
 }
 
 /// Latest versions of several streams of a category, by key; streams without events are left out.
 ///
 /// # Errors
 /// Database errors.
-pub async fn stream_versions(
-    client: &Client,
+pub async fn stream_versions<C: Connection>(
+    view: &Reader<C>,
     category: Category,
     keys: &[String],
 ) -> Result<HashMap<String, i64>, Error> {
-    let rows = client.query(VERSIONS, &[&category.number(), &keys]).await?;
+    let rows = view.fetch(VERSIONS, &[&category.number(), &keys]).await?;
     let mut versions = HashMap::with_capacity(rows.len());
     for row in rows {
         let version: Option<i64> = row.try_get(1)?;

@@ -5,8 +5,8 @@
 //! first, of an execution, of a deployment) unpack only the segments the page needs; only filters
 //! on single records unpack them all.
 use chrono::{DateTime, Utc};
+use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
-use tokio_postgres::Client;
 
 use super::segment;
 use crate::error::Error;
@@ -141,9 +141,9 @@ impl Question {
         order
     }
 
-    async fn candidates(&self, client: &Client) -> Result<Vec<Candidate>, Error> {
-        let rows = client
-            .query(
+    async fn candidates<C: Connection>(&self, view: &Reader<C>) -> Result<Vec<Candidate>, Error> {
+        let rows = view
+            .fetch(
                 CANDIDATES,
                 &[
                     &self.tenant,
@@ -177,8 +177,8 @@ impl Question {
     ///
     /// # Errors
     /// Database errors, or damaged segments.
-    pub async fn ask(&self, client: &Client) -> Result<Page, Error> {
-        let mut candidates = self.candidates(client).await?;
+    pub async fn ask<C: Connection>(&self, view: &Reader<C>) -> Result<Page, Error> {
+        let mut candidates = self.candidates(view).await?;
         let wanted = |c: &Candidate| {
             (if self.events { c.events } else { 0 }) + (if self.logs { c.logs } else { 0 })
         };
@@ -201,7 +201,7 @@ impl Question {
                 FETCH
             };
             let (now, later) = rest.split_at(rest.len().min(fetch));
-            for found in self.unpack(client, now).await? {
+            for found in self.unpack(view, now).await? {
                 seen += 1;
                 kept.push(found);
             }
@@ -229,9 +229,13 @@ impl Question {
         Ok(Page { records, total })
     }
 
-    async fn unpack(&self, client: &Client, of: &[Candidate]) -> Result<Vec<Found>, Error> {
+    async fn unpack<C: Connection>(
+        &self,
+        view: &Reader<C>,
+        of: &[Candidate],
+    ) -> Result<Vec<Found>, Error> {
         let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
-        let rows = client.query(BODIES, &[&positions]).await?;
+        let rows = view.fetch(BODIES, &[&positions]).await?;
         let mut found = Vec::new();
         for row in rows {
             let first: i64 = row.try_get(0)?;

@@ -186,6 +186,11 @@ impl<B> Request<B> {
     }
 }
 
+/// Whether the client looks at a moment of its choice.
+pub(super) fn asks_for_a_moment(head: &Head) -> bool {
+    !matches!(moment::asked(head), Ok(None))
+}
+
 type Outcome<B> = Result<Request<B>, Error>;
 
 fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone {

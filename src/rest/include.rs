@@ -15,6 +15,11 @@ use crate::error::{Error, ErrorCode};
 pub struct Include(HashSet<String>);
 
 impl Include {
+    /// These fields.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(names.into_iter().map(str::to_owned).collect())
+    }
+
     /// Takes it from a query; `None` when all fields are wanted. `is_known` says which fields there
     /// are.
     ///
@@ -39,11 +44,6 @@ impl Include {
                 format!("Illegal param in `_include`: {name}"),
             )),
         }
-    }
-
-    /// These fields.
-    pub fn of<'n>(names: impl Iterator<Item = &'n str>) -> Self {
-        Self(names.map(str::to_owned).collect())
     }
 
     /// Whether a field was asked for by name.

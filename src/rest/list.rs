@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View};
 
-use super::{Answer, Include, Query, Request, query::shown};
-use crate::{auth::Permission, error::Error};
+use super::{Answer, Include, Query, Request, query::shown, remembered::remembered};
+use crate::{auth::Permission, commands::filters, error::Error, store::View as Reader};
 
 /// A list as asked for.
 #[derive(Debug)]
@@ -43,10 +43,13 @@ pub async fn answer_where<B>(
     permission: Permission,
     conditions: Vec<Condition>,
 ) -> Result<Answer, Error> {
-    let scope = req.caller.scope(req.all_tenants()?, permission)?;
-    let mut listing = Listing::parse(req, view, scope)?;
-    listing.query.conditions.extend(conditions);
-    listing.read(req).await
+    let make = async {
+        let scope = req.caller.scope(req.all_tenants()?, permission)?;
+        let mut listing = Listing::parse(req, view, scope)?;
+        listing.query.conditions.extend(conditions);
+        listing.read(req).await
+    };
+    remembered(req, &[view], make).await
 }
 
 impl Listing {
@@ -73,6 +76,34 @@ impl Listing {
             size,
             offset,
         })
+    }
+
+    /// Narrows the list by filter rules, those of the stored filter in `_filter_id` included. Gives
+    /// how many rows there were before, if there is any rule to count by.
+    ///
+    /// # Errors
+    /// 400 for a rule that is none, 404 for a filter that does not exist; database errors.
+    pub async fn narrow<B>(
+        &mut self,
+        req: &Request<B>,
+        view: &Reader,
+        rules: Option<&[Value]>,
+    ) -> Result<Option<i64>, Error> {
+        let stored = match (
+            req.query().get("_filter_id"),
+            filters::Kind::of(self.query.view),
+        ) {
+            (Some(id), Some(kind)) => Some(filters::rules(view, &req.caller, kind, id).await?),
+            _ => None,
+        };
+        if stored.is_none() && rules.is_none() {
+            return Ok(None);
+        }
+        let rules = [rules.unwrap_or_default(), &stored.unwrap_or_default()].concat();
+        let all = ListQuery::all(self.query.view, self.query.scope.clone());
+        let wanted = filters::conditions(self.query.view, &rules)?;
+        self.query.conditions.extend(wanted);
+        view.count(&all).await.map(Some).map_err(Error::from)
     }
 
     /// Reads the page and answers with the stored documents as they are.
@@ -265,7 +296,7 @@ fn search_field(view: View) -> Option<&'static str> {
     match view {
         View::Executions => None,
         View::Users => Some("username"),
-        View::Tenants => Some("name"),
+        View::Tenants | View::Agents => Some("name"),
         _ => Some("id"),
     }
 }

@@ -1,9 +1,11 @@
 //! One file per view: its document, its columns, the rows its fold needs, and the fold.
+pub mod agents;
 pub mod blueprints;
 pub mod config;
 pub mod deployments;
 pub mod executions;
 pub mod files;
+pub mod filters;
 pub mod node_instances;
 pub mod nodes;
 pub mod operations;

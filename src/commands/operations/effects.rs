@@ -110,7 +110,7 @@ impl Instances {
         if keys.is_empty() {
             return Ok(());
         }
-        let versions = read::stream_versions(view.client(), Category::NodeInstance, &keys).await?;
+        let versions = read::stream_versions(view, Category::NodeInstance, &keys).await?;
         for row in view.rows(View::NodeInstances, &keys).await? {
             let version = versions.get(&row.key).copied().unwrap_or(0);
             let instance: NodeInstance = row.resource()?;

@@ -1,7 +1,7 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
-    self, Blueprints, Deployments, Executions, NodeInstances, Nodes, Operations, ProviderContext,
-    Snapshots, TasksGraphs, Tenants, Tokens, Users,
+    self, Agents, Blueprints, Deployments, Executions, Filters, NodeInstances, Nodes, Operations,
+    ProviderContext, Snapshots, TasksGraphs, Tenants, Tokens, Users,
 };
 
 use self::{
@@ -117,7 +117,10 @@ impl Operation {
 /// Below `/api/v3.1`.
 #[rustfmt::skip]
 pub(super) const VERSIONED: &[Operation] = &[
-    get("/agents", "Lists agents", Value),
+    get("/agents", "Lists agents", Page(Agents)),
+    get("/agents/{name}", "Gives an agent", One(Agents)),
+    put("/agents/{name}", "Records an agent", One(Agents)),
+    patch("/agents/{name}", "Changes an agent", One(Agents)),
     get("/audit", "Lists who did what", Value),
     get("/audit/checkpoint", "Tells where the log stands, with its chain value", Value),
     get("/audit/events", "Lists events of the log with everything they hold", Value),
@@ -154,6 +157,16 @@ pub(super) const VERSIONED: &[Operation] = &[
     post("/executions/{id}", "Cancels or resumes an execution", One(Executions)),
     patch("/executions/{id}", "Reports an execution's status", One(Executions)),
     get("/executions/{id}/should-start", "Tells whether an execution may start", Value),
+    get("/filters/blueprints", "Lists stored filters of blueprints", Page(Filters)),
+    get("/filters/blueprints/{id}", "Gives a stored filter of blueprints", One(Filters)),
+    put("/filters/blueprints/{id}", "Stores a filter of blueprints", One(Filters)),
+    patch("/filters/blueprints/{id}", "Changes a stored filter of blueprints", One(Filters)),
+    delete("/filters/blueprints/{id}", "Deletes a stored filter of blueprints"),
+    get("/filters/deployments", "Lists stored filters of deployments", Page(Filters)),
+    get("/filters/deployments/{id}", "Gives a stored filter of deployments", One(Filters)),
+    put("/filters/deployments/{id}", "Stores a filter of deployments", One(Filters)),
+    patch("/filters/deployments/{id}", "Changes a stored filter of deployments", One(Filters)),
+    delete("/filters/deployments/{id}", "Deletes a stored filter of deployments"),
     get("/idp", "Tells where users come from", Value),
     get("/labels/{type}", "Lists keys of labels in use", Value),
     get("/labels/{type}/{key}", "Lists values of a label in use", Value),

@@ -21,6 +21,8 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::TasksGraphs => "TasksGraph",
         View::Operations => "Operation",
         View::Snapshots => "Snapshot",
+        View::Agents => "Agent",
+        View::Filters => "Filter",
         View::Files => return None,
     })
 }

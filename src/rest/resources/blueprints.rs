@@ -20,8 +20,8 @@ use crate::{
     error::{Error, ErrorCode},
     files::{path::ResourcePath, serve::Download},
     rest::{
-        Answer, BodyStream, Request, Route, Segment, body, extract, list::Listing, one_of, reply,
-        uploads, wire,
+        Answer, BodyStream, Request, Route, Segment, body, extract, list::Listing, one_of,
+        remembered::remembered, reply, uploads, wire,
     },
 };
 
@@ -47,7 +47,10 @@ fn list(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::get())
         .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| page(&req?).await)
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            remembered(&req, &ViewName::ALL, page(&req)).await
+        })
         .map(reply::ok)
         .boxed()
 }
@@ -63,12 +66,16 @@ async fn page(req: &Request) -> Result<Answer, Error> {
         listing.query.conditions.push(shown);
     }
     let view = req.view().await?;
+    let visible = listing.narrow(req, &view, None).await?;
     let listed = view.list(&listing.query).await?;
     let documents = wire::blueprints::join(&view, &listed.rows, listing.include.as_ref()).await?;
     let position = view.position();
     drop(view.finish().await?);
     let documents = documents.iter().map(String::as_str);
-    Ok(listing.envelope(documents, listed.total)?.at(position))
+    let filtered = visible.map(|visible| visible - listed.total);
+    Ok(listing
+        .filtered_envelope(documents, listed.total, filtered)?
+        .at(position))
 }
 
 /// `GET /blueprints/{id}`

@@ -19,7 +19,10 @@ use crate::{
     },
     context::Context,
     error::{Error, ErrorCode},
-    rest::{Answer, Request, Route, Segment, extract, list::Listing, one_of, reply, wire},
+    rest::{
+        Answer, Request, Route, Segment, extract, list::Listing, one_of, remembered::remembered,
+        reply, wire,
+    },
     store::View,
 };
 
@@ -47,7 +50,10 @@ fn list(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::get())
         .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| page(&req?).await)
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            remembered(&req, &ViewName::ALL, page(&req)).await
+        })
         .map(reply::ok)
         .boxed()
 }
@@ -56,9 +62,10 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let scope = req
         .caller
         .scope(req.all_tenants()?, Permission::DeploymentList)?;
-    let listing = Listing::parse(req, ViewName::Deployments, scope)?;
+    let mut listing = Listing::parse(req, ViewName::Deployments, scope)?;
     let is_expanded = req.query().flag("_get_data")?;
     let view = req.view().await?;
+    let visible = listing.narrow(req, &view, None).await?;
     let listed = view.list(&listing.query).await?;
     let include = listing.include.as_ref();
     let documents = match is_expanded {
@@ -68,7 +75,10 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let position = view.position();
     drop(view.finish().await?);
     let documents = documents.iter().map(String::as_str);
-    Ok(listing.envelope(documents, listed.total)?.at(position))
+    let filtered = visible.map(|visible| visible - listed.total);
+    Ok(listing
+        .filtered_envelope(documents, listed.total, filtered)?
+        .at(position))
 }
 
 /// `GET /deployments/{id}`
@@ -76,7 +86,10 @@ fn get(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::get())
         .and(extract::read(ctx))
-        .then(async |Segment(id), req: Result<Request, Error>| one(&req?, &id).await)
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            remembered(&req, &ViewName::ALL, one(&req, &id)).await
+        })
         .map(reply::ok)
         .boxed()
 }

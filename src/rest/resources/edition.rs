@@ -1,5 +1,5 @@
 //! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`; and
-//! `/plugins`, `/agents` and `/user-groups` until there are any.
+//! `/plugins` and `/user-groups` until there are any.
 use std::sync::Arc;
 
 use serde_json::json;
@@ -41,25 +41,6 @@ const PLUGIN: [&str; 26] = [
     "private_resource",
 ];
 
-const AGENT: [&str; 17] = [
-    "id",
-    "host_id",
-    "node_instance_id",
-    "ip",
-    "install_method",
-    "system",
-    "version",
-    "node",
-    "deployment",
-    "tenant_name",
-    "created_at",
-    "rabbitmq_exchange",
-    "created_by",
-    "rabbitmq_username",
-    "visibility",
-    "rabbitmq_password",
-    "state",
-];
 const USER_GROUP: [&str; 5] = ["name", "ldap_dn", "role", "tenants", "users"];
 
 /// All of them.
@@ -71,7 +52,6 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
         maintenance(ctx),
         plugins(ctx),
         plugin(ctx),
-        agents(ctx),
         user_groups(ctx),
     ])
 }
@@ -137,21 +117,6 @@ fn plugins(ctx: &Arc<Context>) -> Route {
             req.caller
                 .scope(req.all_tenants()?, Permission::PluginList)?;
             list::of_values(&req, &[], &PLUGIN).await
-        })
-        .map(reply::ok)
-        .boxed()
-}
-
-/// `GET /agents`
-fn agents(ctx: &Arc<Context>) -> Route {
-    warp::path!("agents")
-        .and(warp::get())
-        .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| {
-            let req = req?;
-            req.caller
-                .scope(req.all_tenants()?, Permission::AgentList)?;
-            list::of_values(&req, &[], &AGENT).await
         })
         .map(reply::ok)
         .boxed()

@@ -70,7 +70,7 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     let mut question = question(req.query(), req.caller.tenant()?)?;
     let view = req.view().await?;
     question.upto = view.position();
-    let page = question.ask(view.client()).await?;
+    let page = question.ask(&view).await?;
     let position = view.position();
     drop(view.finish().await?);
     let mut text = String::from(r#"{"items":["#);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::Route;
 use crate::context::Context;
 
+mod agents;
 mod audit;
 mod blueprints;
 mod cluster;
@@ -13,6 +14,7 @@ mod edition;
 mod evaluate;
 mod events;
 mod executions;
+mod filters;
 mod health;
 mod labels;
 mod node_instances;
@@ -34,6 +36,7 @@ mod workflows;
 /// Resources below `/api/v3.1` and its older siblings, one group per first path segment.
 pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
     vec![
+        agents::routes(ctx),
         audit::routes(ctx),
         blueprints::routes(ctx),
         cluster::routes(ctx),
@@ -43,6 +46,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         evaluate::routes(ctx),
         events::routes(ctx),
         executions::routes(ctx),
+        filters::routes(ctx),
         labels::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),

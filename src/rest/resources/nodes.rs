@@ -15,7 +15,10 @@ use crate::{
     },
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, Segment, extract, list::Listing, one_of, reply, wire},
+    rest::{
+        Answer, Request, Route, Segment, extract, list::Listing, one_of, remembered::remembered,
+        reply, wire,
+    },
     store::View,
 };
 
@@ -31,7 +34,10 @@ fn list(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::get())
         .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| page(&req?).await)
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            remembered(&req, &ViewName::ALL, page(&req)).await
+        })
         .map(reply::ok)
         .boxed()
 }

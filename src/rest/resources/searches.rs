@@ -10,7 +10,7 @@ use crate::{
     auth::Permission,
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, extract, filter_rules, list::Listing, one_of, reply, wire},
+    rest::{Answer, Request, Route, extract, list::Listing, one_of, reply, wire},
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,12 +67,9 @@ fn listing(
 
 async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, Error> {
     let rules = req.body.filter_rules.as_deref().unwrap_or_default();
-    let all = listing.query.clone();
-    let wanted = filter_rules::conditions(listing.query.view, rules)?;
-    listing.query.conditions.extend(wanted);
     let view = req.view().await?;
+    let visible = listing.narrow(req, &view, Some(rules)).await?;
     let listed = view.list(&listing.query).await?;
-    let visible = view.count(&all).await?;
     let include = listing.include.as_ref();
     let documents = match listing.query.view {
         ViewName::Blueprints => wire::blueprints::join(&view, &listed.rows, include).await?,
@@ -81,7 +78,7 @@ async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, E
     let position = view.position();
     drop(view.finish().await?);
     let documents = documents.iter().map(String::as_str);
-    let filtered = Some(visible - listed.total);
+    let filtered = visible.map(|visible| visible - listed.total);
     Ok(listing
         .filtered_envelope(documents, listed.total, filtered)?
         .at(position))

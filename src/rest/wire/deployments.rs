@@ -18,6 +18,9 @@ const OPERATIONS: [&str; 2] = [
     "latest_execution_total_operations",
 ];
 
+/// Two counts that come from the same rows.
+type Pair = (i64, i64);
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Counts {
     drifted: i64,
@@ -40,15 +43,22 @@ pub(in crate::rest) async fn join(
 ) -> Result<Vec<String>, Error> {
     let wants =
         |names: &[&str]| include.is_none_or(|include| names.iter().any(|name| include.names(name)));
-    let mut counts: HashMap<&str, Counts> = HashMap::with_capacity(rows.len());
-    if wants(&INSTANCES) {
-        count_instances(view, rows, &mut counts).await?;
-    }
-    if wants(&OPERATIONS) {
-        count_operations(view, rows, &mut counts).await?;
-    }
+    let (with_instances, with_operations) = (wants(&INSTANCES), wants(&OPERATIONS));
+    // sent together, answered in one round trip
+    let (instances, operations) = futures::try_join!(
+        count_instances(view, if with_instances { rows } else { &[] }),
+        count_operations(view, if with_operations { rows } else { &[] })
+    )?;
     let document = |row: &StoredRow| {
-        let counts = counts.get(row.key.as_str()).copied().unwrap_or_default();
+        let of = |counts: &HashMap<String, Pair>| counts.get(&row.key).copied();
+        let (drifted, unavailable) = of(&instances).unwrap_or_default();
+        let (finished, total) = of(&operations).unwrap_or_default();
+        let counts = Counts {
+            drifted,
+            unavailable,
+            finished,
+            total,
+        };
         appended(&row.doc, &members(counts))
     };
     Ok(rows.iter().map(document).collect())
@@ -66,13 +76,10 @@ fn members(counts: Counts) -> String {
     )
 }
 
-async fn count_instances<'r>(
-    view: &View,
-    rows: &'r [StoredRow],
-    counts: &mut HashMap<&'r str, Counts>,
-) -> Result<(), Error> {
+async fn count_instances(view: &View, rows: &[StoredRow]) -> Result<HashMap<String, Pair>, Error> {
+    let mut counts: HashMap<String, Pair> = HashMap::with_capacity(rows.len());
     if rows.is_empty() {
-        return Ok(());
+        return Ok(counts);
     }
     let ids = rows.iter().map(|row| id_of(row).to_owned()).collect();
     let query = ListQuery::all(ViewName::NodeInstances, Scope::Everything)
@@ -84,30 +91,20 @@ async fn count_instances<'r>(
         "is_status_check_ok",
     ];
     let groups = view.group(&query, &fields).await?;
-    let keys: HashMap<&str, &'r str> = rows
-        .iter()
-        .map(|row| (row.key.as_str(), row.key.as_str()))
-        .collect();
     for (values, number) in groups {
         let [Some(tenant), Some(id), Some(drifted), Some(ok)] = values.as_slice() else {
             continue;
         };
-        let Some(key) = keys.get(scoped(tenant, id).as_str()) else {
-            continue;
-        };
-        let entry = counts.entry(key).or_default();
-        entry.drifted += if drifted == "true" { number } else { 0 };
-        entry.unavailable += if ok == "true" { 0 } else { number };
+        let entry = counts.entry(scoped(tenant, id)).or_default();
+        entry.0 += if drifted == "true" { number } else { 0 };
+        entry.1 += if ok == "true" { 0 } else { number };
     }
-    Ok(())
+    Ok(counts)
 }
 
-async fn count_operations<'r>(
-    view: &View,
-    rows: &'r [StoredRow],
-    counts: &mut HashMap<&'r str, Counts>,
-) -> Result<(), Error> {
-    let mut latest: HashMap<String, &'r str> = HashMap::new();
+async fn count_operations(view: &View, rows: &[StoredRow]) -> Result<HashMap<String, Pair>, Error> {
+    let mut counts: HashMap<String, Pair> = HashMap::with_capacity(rows.len());
+    let mut latest: HashMap<String, &String> = HashMap::new();
     for row in rows {
         let parsed: Latest<'_> = serde_json::from_str(&row.doc).map_err(Error::internal)?;
         if let Some(id) = parsed.latest_execution {
@@ -115,7 +112,7 @@ async fn count_operations<'r>(
         }
     }
     if latest.is_empty() {
-        return Ok(());
+        return Ok(counts);
     }
     let query = ListQuery::all(ViewName::Executions, Scope::Everything)
         .with(Condition::Keys(latest.keys().cloned().collect()));
@@ -126,12 +123,10 @@ async fn count_operations<'r>(
             text.and_then(|text| text.parse().ok()).unwrap_or(0)
         };
         if let Some(deployment) = latest.get(&key) {
-            let entry = counts.entry(deployment).or_default();
-            entry.finished = number(0);
-            entry.total = number(1);
+            counts.insert((*deployment).clone(), (number(0), number(1)));
         }
     }
-    Ok(())
+    Ok(counts)
 }
 
 /// The documents of these rows with their workflows told in full.

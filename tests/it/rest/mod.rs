@@ -1,7 +1,9 @@
 //! The REST API, resource by resource, over HTTP.
+mod agents;
 mod bad_input;
 mod blueprints;
 mod deployments;
+mod filters;
 mod node_instances;
 mod nodes;
 mod openapi;

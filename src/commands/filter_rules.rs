@@ -37,7 +37,7 @@ struct Rule {
 ///
 /// # Errors
 /// 400 for a rule that is none.
-pub(super) fn conditions(view: View, rules: &[Value]) -> Result<Vec<Condition>, Error> {
+pub fn conditions(view: View, rules: &[Value]) -> Result<Vec<Condition>, Error> {
     rules.iter().map(|rule| condition(view, rule)).collect()
 }
 

@@ -1,0 +1,246 @@
+//! Agents: what installers say of those they put on hosts, with their users on RabbitMQ.
+use std::sync::Arc;
+
+use serde::Deserialize;
+use stratalog_projections::{
+    View as ViewName,
+    views::{agents::Agent, node_instances::NodeInstance},
+};
+use stratalog_schema::{
+    Category, Event, StreamId,
+    events::{AgentChanged, AgentCreated, Scope},
+};
+use uuid::Uuid;
+
+use super::{ids, node_instances, visibility};
+use crate::{
+    auth::{Caller, Permission},
+    broker::admin::AgentUser,
+    clock,
+    context::Context,
+    error::Error,
+    store::{Decision, View},
+};
+
+/// How the resource is called in messages.
+pub(crate) const MODEL: (ViewName, &str) = (ViewName::Agents, "Agent");
+
+/// States an agent can be in.
+const STATES: [&str; 17] = [
+    "creating",
+    "created",
+    "configuring",
+    "configured",
+    "starting",
+    "started",
+    "stopping",
+    "stopped",
+    "deleting",
+    "deleted",
+    "restarting",
+    "restarted",
+    "restored",
+    "upgrading",
+    "upgraded",
+    "nonresponsive",
+    "failed",
+];
+
+/// An agent as its installer describes it.
+#[derive(Debug, Deserialize)]
+pub struct NewAgent {
+    /// Node instance it stands on.
+    pub node_instance_id: String,
+    /// Where it stands in its life.
+    pub state: String,
+    /// Whether its user on RabbitMQ is to be made.
+    pub create_rabbitmq_user: bool,
+    /// How it came there.
+    pub install_method: Option<String>,
+    /// Address of its host.
+    pub ip: Option<String>,
+    /// Operating system of its host.
+    pub system: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its user on RabbitMQ.
+    pub rabbitmq_username: Option<String>,
+    /// That user's password.
+    pub rabbitmq_password: Option<String>,
+    /// Where it takes its operations from.
+    pub rabbitmq_exchange: Option<String>,
+    /// `private`, `tenant` or `global`.
+    pub visibility: Option<String>,
+}
+
+/// What is to change of an agent.
+#[derive(Debug, Default, Deserialize)]
+pub struct UpdateAgent {
+    /// Where it stands in its life.
+    pub state: Option<String>,
+    /// Operating system of its host.
+    pub system: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+fn stream(tenant: &str, name: &str) -> StreamId {
+    StreamId::scoped(Category::Agent, tenant, name)
+}
+
+fn purpose(tenant: &str, name: &str) -> String {
+    format!("broker password of agent {tenant}/{name}")
+}
+
+fn check_state(state: &str) -> Result<(), Error> {
+    if STATES.contains(&state) {
+        return Ok(());
+    }
+    let states = STATES.join(", ");
+    Err(Error::bad_parameters(format!(
+        "Invalid agent state: `{state}`. Valid agent states are: {states}"
+    )))
+}
+
+/// Records a new agent. `None` when one of that name is there already: it stays as it is.
+///
+/// # Errors
+/// 400 for an unknown state, 403, 404 without its node instance; `Internal` when its user on
+/// RabbitMQ cannot be made.
+pub async fn create(
+    ctx: &Context,
+    caller: &Caller,
+    name: &str,
+    new: &NewAgent,
+) -> Result<Option<Agent>, Error> {
+    caller.require(Permission::AgentCreate)?;
+    ids::check_any_start("name", name)?;
+    check_state(&new.state)?;
+    let tenant = caller.tenant()?;
+    let visibility = visibility::of_new(caller, new.visibility.as_deref(), None)?;
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
+        let mut decision = Decision::nothing();
+        if caller.find(view, MODEL.0, name).await?.is_some() {
+            return Ok((decision, false));
+        }
+        let instance = caller.get(view, node_instances::MODEL, &new.node_instance_id);
+        let instance: NodeInstance = instance.await?.resource()?;
+        decision.rests_on(view, stream(tenant, name)).await?;
+        let password = new.rabbitmq_password.as_deref();
+        let event = AgentCreated {
+            id: format!("agent_{}", Uuid::now_v7()),
+            name: name.to_owned(),
+            scope: Some(Scope {
+                tenant: tenant.to_owned(),
+                visibility: visibility.clone(),
+                created_by: caller.username.clone(),
+            }),
+            created_at_ms: clock::now_ms(),
+            node_instance_id: instance.id,
+            node_id: instance.node_id,
+            deployment_id: instance.deployment_id,
+            state: new.state.clone(),
+            ip: new.ip.clone(),
+            install_method: new.install_method.clone(),
+            system: new.system.clone(),
+            version: new.version.clone(),
+            rabbitmq_username: new.rabbitmq_username.clone(),
+            rabbitmq_password_sealed: password
+                .map(|password| ctx.sealer.seal(&purpose(tenant, name), password))
+                .unwrap_or_default(),
+            rabbitmq_exchange: new.rabbitmq_exchange.clone(),
+        };
+        decision.event(stream(tenant, name), Event::AgentCreated(event));
+        Ok((decision, true))
+    };
+    let (_, is_new) = ctx.store.command(&caller.meta(), None, decide).await?;
+    if new.create_rabbitmq_user {
+        ensure_user(ctx, tenant, new).await?;
+    }
+    if !is_new {
+        return Ok(None);
+    }
+    let view = ctx.store.read(stratalog_projections::At::Now).await?;
+    let row = caller.get(&view, MODEL, name).await?;
+    drop(view.finish().await?);
+    Ok(Some(row.resource()?))
+}
+
+/// Makes the agent's user on RabbitMQ; the installer waits for it, so a failure is told.
+async fn ensure_user(ctx: &Context, tenant: &str, new: &NewAgent) -> Result<(), Error> {
+    let Some(admin) = &ctx.broker_admin else {
+        return Err(Error::bad_parameters(
+            "The message broker's management interface is not configured",
+        ));
+    };
+    let (Some(username), Some(password), Some(exchange)) = (
+        &new.rabbitmq_username,
+        &new.rabbitmq_password,
+        &new.rabbitmq_exchange,
+    ) else {
+        return Err(Error::bad_parameters(
+            "A user on RabbitMQ needs `rabbitmq_username`, `rabbitmq_password` and \
+             `rabbitmq_exchange`",
+        ));
+    };
+    let user = AgentUser {
+        tenant,
+        username,
+        password,
+        exchange,
+    };
+    admin.ensure_agent(&user).await.map_err(Error::internal)
+}
+
+/// The agent with its password on RabbitMQ, for those who reach it.
+///
+/// # Errors
+/// 403, 404; `Internal` when the password was sealed with another key.
+pub async fn get(ctx: &Context, view: &View, caller: &Caller, name: &str) -> Result<Agent, Error> {
+    caller.require(Permission::AgentGet)?;
+    let mut agent: Agent = caller.get(view, MODEL, name).await?.resource()?;
+    if !agent.own.rabbitmq_password_sealed.is_empty() {
+        let purpose = purpose(&agent.tenant_name, &agent.name);
+        let opened = ctx
+            .sealer
+            .open(&purpose, &agent.own.rabbitmq_password_sealed);
+        agent.rabbitmq_password = Some(opened.map_err(Error::internal)?);
+    }
+    Ok(agent)
+}
+
+/// Changes an agent.
+///
+/// # Errors
+/// 400 for an unknown state, 403, 404.
+pub async fn update(
+    ctx: &Context,
+    caller: &Caller,
+    name: &str,
+    change: &UpdateAgent,
+) -> Result<(), Error> {
+    caller.require(Permission::AgentUpdate)?;
+    if let Some(state) = &change.state {
+        check_state(state)?;
+    }
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
+        let agent: Agent = caller.get(view, MODEL, name).await?.resource()?;
+        let stream = stream(&agent.tenant_name, name);
+        let mut decision = Decision::nothing();
+        decision.rests_on(view, stream.clone()).await?;
+        let event = AgentChanged {
+            name: agent.name,
+            tenant: agent.tenant_name,
+            updated_at_ms: clock::now_ms(),
+            state: change.state.clone(),
+            system: change.system.clone(),
+            version: change.version.clone(),
+        };
+        decision.event(stream, Event::AgentChanged(event));
+        Ok((decision, ()))
+    };
+    ctx.store.command(&caller.meta(), None, decide).await?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Answers given again: as long as no view they rest on has changed, the same question of the same
+//! caller needs no more than a look at the log's head.
+use stratalog_projections::View;
+
+use super::{Answer, Request, extract};
+use crate::{context::Kept, error::Error};
+
+/// The answer that `make` gives, or gave when none of the views it rests on has changed since.
+///
+/// # Errors
+/// Those of `make`; database errors.
+pub(super) async fn remembered<B>(
+    req: &Request<B>,
+    views: &[View],
+    make: impl Future<Output = Result<Answer, Error>>,
+) -> Result<Answer, Error> {
+    if extract::asks_for_a_moment(&req.head) {
+        return make.await;
+    }
+    let (key, ctx) = (key(req), &req.ctx);
+    if let Some(kept) = ctx.remembered.get(&key) {
+        let head = ctx.store.head().await?;
+        if ctx.changes.none_since(kept.position, views, head) {
+            return Ok(Answer::text(kept.body).at(head));
+        }
+    }
+    let answer = make.await?;
+    if let Some(position) = answer.position {
+        let body = answer.body.clone();
+        ctx.remembered.keep(key, Kept { body, position });
+    }
+    Ok(answer)
+}
+
+/// Everything of a request that its answer may depend on, what the caller may see included.
+fn key<B>(req: &Request<B>) -> String {
+    let mut key = req.ctx.changes.epoch().to_string();
+    key.push_str(&req.caller.fingerprint());
+    key.push('\n');
+    key.push_str(&req.head.path);
+    for (name, value) in req.query().iter() {
+        // quoted, so that no value can pass for two
+        key.push_str(&format!("\n{name:?}={value:?}"));
+    }
+    key
+}

@@ -1,0 +1,120 @@
+//! `/filters/blueprints` and `/filters/deployments`
+use std::sync::Arc;
+
+use stratalog_projections::View as ViewName;
+use warp::Filter;
+
+use crate::{
+    auth::Permission,
+    commands::{
+        self,
+        filters::{Kind, NewFilter, UpdateFilter},
+    },
+    context::Context,
+    error::Error,
+    rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+};
+
+/// `/filters`
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    let of = |kind: Kind| {
+        warp::path(kind.name()).and(one_of(vec![
+            all(ctx, kind),
+            get(ctx, kind),
+            put(ctx, kind),
+            patch(ctx, kind),
+            delete(ctx, kind),
+        ]))
+    };
+    warp::path("filters")
+        .and(one_of(vec![
+            of(Kind::Blueprints).boxed(),
+            of(Kind::Deployments).boxed(),
+        ]))
+        .boxed()
+}
+
+/// `GET /filters/{kind}`
+fn all(ctx: &Arc<Context>, kind: Kind) -> Route {
+    warp::path::end()
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(move |req: Result<Request, Error>| async move {
+            let kind = vec![kind.condition()];
+            list::answer_where(&req?, ViewName::Filters, Permission::FilterList, kind).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /filters/{kind}/{id}`
+fn get(ctx: &Arc<Context>, kind: Kind) -> Route {
+    warp::path!(Segment)
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(
+            move |Segment(id): Segment, req: Result<Request, Error>| async move {
+                let req = req?;
+                req.caller.require(Permission::FilterGet)?;
+                let view = req.view().await?;
+                let row = commands::filters::get(&view, &req.caller, kind, &id).await?;
+                req.document(&view, ViewName::Filters, &row.doc)
+            },
+        )
+        .map(reply::ok)
+        .boxed()
+}
+
+/// The filter after a change.
+async fn changed(req: &Request, kind: Kind, id: &str) -> Result<Answer, Error> {
+    let view = req.now().await?;
+    let row = commands::filters::get(&view, &req.caller, kind, id).await?;
+    req.document(&view, ViewName::Filters, &row.doc)
+}
+
+/// `PUT /filters/{kind}/{id}`
+fn put(ctx: &Arc<Context>, kind: Kind) -> Route {
+    warp::path!(Segment)
+        .and(warp::put())
+        .and(extract::write(ctx))
+        .then(
+            move |Segment(id): Segment, req: Result<Request<NewFilter>, Error>| async move {
+                let (req, new) = req?.split();
+                commands::filters::create(&req.ctx, &req.caller, (kind, &id), &new).await?;
+                changed(&req, kind, &id).await
+            },
+        )
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `PATCH /filters/{kind}/{id}`
+fn patch(ctx: &Arc<Context>, kind: Kind) -> Route {
+    warp::path!(Segment)
+        .and(warp::patch())
+        .and(extract::write(ctx))
+        .then(
+            move |Segment(id): Segment, req: Result<Request<UpdateFilter>, Error>| async move {
+                let (req, change) = req?.split();
+                commands::filters::update(&req.ctx, &req.caller, (kind, &id), &change).await?;
+                changed(&req, kind, &id).await
+            },
+        )
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `DELETE /filters/{kind}/{id}`
+fn delete(ctx: &Arc<Context>, kind: Kind) -> Route {
+    warp::path!(Segment)
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(
+            move |Segment(id): Segment, req: Result<Request, Error>| async move {
+                let req = req?;
+                commands::filters::delete(&req.ctx, &req.caller, kind, &id).await
+            },
+        )
+        .map(reply::no_content)
+        .boxed()
+}
