@@ -193,7 +193,8 @@ fn ended(execution: &Execution) -> ExecutionCreated {
         is_system_workflow: true,
         allow_custom_parameters: true,
         created_at_ms: execution.own.created_at_ms,
-        started_at_ms: execution.own.started_at_ms,
+        // the runner has only just started it
+        started_at_ms: Some(execution.own.started_at_ms.unwrap_or_else(clock::now_ms)),
         error: Some(String::new()),
         ..ExecutionCreated::default()
     }
