@@ -151,8 +151,8 @@ fn expression(view: View, name: &str) -> Result<(String, Kind), Error> {
     }
 }
 
-/// A field of a document. PostgreSQL refuses documents with an escaped NUL, whichever field is asked
-/// for, so it is shown another character.
+/// A field of a document. PostgreSQL refuses documents with an escaped NUL, whichever field is
+/// asked for, so it is shown another character.
 fn field_sql(field: &Field) -> String {
     let of_document = format!(
         "(replace(v.doc, '\\u0000', '\\ufffd')::json ->> '{}')",

@@ -22,12 +22,12 @@ const READERS_WAIT: Duration = Duration::from_secs(1);
 const READERS_POLL: Duration = Duration::from_millis(5);
 
 /// Somebody who looks at a moment before this transaction would find in the new tables less than
-/// was true then.
+/// was true then. Appends that wait for the log's lock have looked at nothing yet.
 const OLDER_READERS: &str = "\
 SELECT EXISTS (SELECT 1 FROM pg_stat_activity \
 WHERE datname = current_database() AND backend_type = 'client backend' \
   AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL \
-  AND age(backend_xmin) >= age($1::text::xid))";
+  AND wait_event IS DISTINCT FROM 'advisory' AND age(backend_xmin) >= age($1::text::xid))";
 
 /// A finished replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

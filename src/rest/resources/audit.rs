@@ -164,7 +164,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 15] = [
+    const TABLES: [(&str, &str); 17] = [
         ("user", "users"),
         ("token", "tokens"),
         ("tenant", "tenants"),
@@ -180,6 +180,8 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("operation", "operations"),
         ("files", "files"),
         ("snapshot", "snapshots"),
+        ("agent", "agents"),
+        ("filter", "filters"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {

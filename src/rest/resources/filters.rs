@@ -34,7 +34,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-/// `GET /filters/{kind}`
+/// `GET /filters/blueprints`, `GET /filters/deployments`
 fn all(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path::end()
         .and(warp::get())
@@ -47,7 +47,7 @@ fn all(ctx: &Arc<Context>, kind: Kind) -> Route {
         .boxed()
 }
 
-/// `GET /filters/{kind}/{id}`
+/// `GET /filters/blueprints/{id}`, `GET /filters/deployments/{id}`
 fn get(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::get())
@@ -72,7 +72,7 @@ async fn changed(req: &Request, kind: Kind, id: &str) -> Result<Answer, Error> {
     req.document(&view, ViewName::Filters, &row.doc)
 }
 
-/// `PUT /filters/{kind}/{id}`
+/// `PUT /filters/blueprints/{id}`, `PUT /filters/deployments/{id}`
 fn put(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::put())
@@ -88,7 +88,7 @@ fn put(ctx: &Arc<Context>, kind: Kind) -> Route {
         .boxed()
 }
 
-/// `PATCH /filters/{kind}/{id}`
+/// `PATCH /filters/blueprints/{id}`, `PATCH /filters/deployments/{id}`
 fn patch(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
@@ -104,7 +104,7 @@ fn patch(ctx: &Arc<Context>, kind: Kind) -> Route {
         .boxed()
 }
 
-/// `DELETE /filters/{kind}/{id}`
+/// `DELETE /filters/blueprints/{id}`, `DELETE /filters/deployments/{id}`
 fn delete(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::delete())
