@@ -90,6 +90,7 @@ fn text(name: &str) -> &str {
         "relationships_json"
         | "plugins_json"
         | "plugins_to_install_json"
+        | "rules_json"
         | "scaling_groups_json" => "[]",
         "status" => "started",
         "id" => "one",
