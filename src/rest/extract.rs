@@ -236,7 +236,7 @@ pub fn write<B: DeserializeOwned + Send>(
     write_with(ctx, Nul::Refused)
 }
 
-/// As [`write`], for what programs say: a NUL in it is kept, since it ends in documents only.
+/// As [`write()`], for what programs say: a NUL in it is kept, since it ends in documents only.
 pub fn write_said<B: DeserializeOwned + Send>(
     ctx: &Arc<Context>,
 ) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
