@@ -157,6 +157,7 @@ impl Store {
                 meta: meta.clone(),
                 events: decision.events,
                 expected: decision.expected,
+                rests_on: None,
                 telemetry: decision.telemetry,
                 command_id,
             };

@@ -2,6 +2,7 @@
 use serde_json::{Value, value::RawValue};
 use stratalog_projections::{
     View,
+    view::restore,
     views::{Json, node_instances::NodeInstance, scoped},
 };
 use stratalog_schema::{
@@ -14,7 +15,7 @@ use crate::{
     auth::{Caller, Permission},
     context::Context,
     error::{Error, ErrorCode},
-    log::{Expected, read},
+    log::{Append, Expected, NewEvent, read},
     store::{Decision, View as Reader},
 };
 
@@ -67,6 +68,9 @@ pub async fn update(
         require_update(&view, caller).await?;
         drop(view.finish().await?);
     }
+    if let Some(updated) = update_latest(ctx, caller, id, &change).await? {
+        return Ok(updated);
+    }
     let (appended, instance) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
@@ -85,6 +89,50 @@ pub async fn update(
         instance,
         position: appended.last_position,
     })
+}
+
+/// Changes an instance that changed lately without asking the database what it is. `None`: that
+/// does not do (nothing is known of it, somebody was faster, or nothing is to be changed), and the
+/// database is asked.
+async fn update_latest(
+    ctx: &Context,
+    caller: &Caller,
+    id: &str,
+    change: &UpdateNodeInstance,
+) -> Result<Option<Updated>, Error> {
+    let tenant = caller.tenant()?;
+    let (key, stream) = (
+        scoped(tenant, id),
+        StreamId::scoped(Category::NodeInstance, tenant, id),
+    );
+    let latest = ctx.store.log().latest();
+    let Some(latest) = latest.row(View::NodeInstances, &key, &stream) else {
+        return Ok(None);
+    };
+    if !caller.may_see(&latest.row.owner) {
+        return Ok(None);
+    }
+    let row = &latest.row;
+    let mut instance: NodeInstance = restore(&key, &row.doc, row.hidden.as_deref())?;
+    let Ok(Some(event)) = decide(&instance, change) else {
+        return Ok(None);
+    };
+    apply(&mut instance, &event)?;
+    let append = Append {
+        meta: caller.meta(),
+        expected: vec![(stream.clone(), Expected::Version(latest.version))],
+        events: vec![NewEvent::new(stream, Event::NodeInstanceChanged(event))],
+        rests_on: Some(latest.generation),
+        ..Append::default()
+    };
+    match ctx.store.append(append).await {
+        Ok(appended) => Ok(Some(Updated {
+            instance,
+            position: appended.last_position,
+        })),
+        Err(Error::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The instance with the version of its stream, in one round trip where it belongs to the caller's

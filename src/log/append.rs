@@ -6,7 +6,7 @@ use stratalog_schema::{Event, EventId, Meta, StreamId, events::TelemetryRecord};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::{flush::Flusher, writer::Writer};
+use super::{Latest, flush::Flusher, tail::Tail, writer::Writer};
 use crate::{db::Database, error::Error, tasks::Tasks};
 
 /// Requests that may wait for the writer.
@@ -52,6 +52,8 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     /// Versions the decision was based on.
     pub expected: Vec<(StreamId, Expected)>,
+    /// Generation of the latest rows that the decision was based on, if it was.
+    pub rests_on: Option<u64>,
     /// Telemetry, after the model events. A record whose event id was seen lately is dropped.
     pub telemetry: Vec<TelemetryRecord>,
     /// Identity of the command: a second append with it changes nothing and gets the first one's
@@ -106,17 +108,26 @@ pub trait Observer: Send + Sync {
 pub struct Log {
     requests: mpsc::Sender<Request>,
     durable: watch::Receiver<i64>,
+    latest: Latest,
+    tail: Tail,
 }
 
 impl Log {
     /// Starts writer and flusher. The writer connects (and connects again) by itself.
     pub fn start(database: Database, observers: Vec<Arc<dyn Observer>>, tasks: &Tasks) -> Self {
         let (requests, inbox) = mpsc::channel(QUEUE);
-        let (flusher, durable) = Flusher::start(database.clone(), tasks);
+        let tail = Tail::default();
+        let (flusher, durable) = Flusher::start(database.clone(), tail.clone(), tasks);
         let stop = tasks.stop_token();
-        let writer = Writer::new(database, inbox, flusher, observers);
+        let latest = Latest::default();
+        let writer = Writer::new(database, (inbox, flusher), observers, latest.clone());
         tasks.spawn("log writer", writer.run(stop));
-        Self { requests, durable }
+        Self {
+            requests,
+            durable,
+            latest,
+            tail,
+        }
     }
 
     /// Appends, and returns once it is durable.
@@ -132,6 +143,16 @@ impl Log {
             .await
             .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Rows that change often, as the writer left them.
+    pub fn latest(&self) -> &Latest {
+        &self.latest
+    }
+
+    /// The newest durable batches.
+    pub(super) fn tail(&self) -> Tail {
+        self.tail.clone()
     }
 
     /// The newest durable position, and its changes.

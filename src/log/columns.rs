@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{heads::Heads, session::Prepared};
+use super::{heads::Heads, prepared::Prepared};
 
 /// Columns of the batch's model events.
 #[derive(Default)]

@@ -6,7 +6,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_postgres::Client;
 
-use super::{append::Appended, chain::Hash};
+use super::{
+    append::{Appended, Batch},
+    chain::Hash,
+    tail::Tail,
+};
 use crate::{db::Database, error::Error, tasks::Tasks};
 
 /// Batches that may wait for the disk.
@@ -26,9 +30,10 @@ const FIND: &str = "SELECT 1 FROM es.spine WHERE first_position = $1 AND chain =
 /// Answers that wait for a batch to become durable.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) first_position: i64,
     pub(super) chain: Hash,
-    pub(super) last_position: i64,
+    pub(super) batch: Batch,
+    /// Epoch of the writer's knowledge when it was committed.
+    pub(super) epoch: u64,
     pub(super) replies: Vec<(oneshot::Sender<Result<Appended, Error>>, Appended)>,
 }
 
@@ -39,10 +44,15 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn start(database: Database, tasks: &Tasks) -> (Self, watch::Receiver<i64>) {
+    pub(super) fn start(
+        database: Database,
+        tail: Tail,
+        tasks: &Tasks,
+    ) -> (Self, watch::Receiver<i64>) {
         let (batches, inbox) = mpsc::channel(QUEUE);
         let (durable, seen) = watch::channel(0);
-        tasks.spawn("log flusher", run(database, inbox, durable));
+        let flushed = Flushed { tail, durable };
+        tasks.spawn("log flusher", run(database, inbox, flushed));
         (Self { batches }, seen)
     }
 
@@ -53,7 +63,13 @@ impl Flusher {
     }
 }
 
-async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, durable: watch::Sender<i64>) {
+/// Who hears of batches that became durable, in this order.
+struct Flushed {
+    tail: Tail,
+    durable: watch::Sender<i64>,
+}
+
+async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, told: Flushed) {
     let mut client: Option<Client> = None;
     let mut gathered = Vec::new();
     while inbox.recv_many(&mut gathered, QUEUE).await > 0 {
@@ -61,7 +77,9 @@ async fn run(database: Database, mut inbox: mpsc::Receiver<Waiting>, durable: wa
         for (batch, flushed) in gathered.drain(..).zip(flushed) {
             if flushed.is_ok() {
                 // batches come in order; after a restore the order begins at a lower position
-                durable.send_replace(batch.last_position);
+                let last_position = batch.batch.last_position;
+                told.tail.push(batch.batch, batch.epoch);
+                told.durable.send_replace(last_position);
             }
             for (reply, appended) in batch.replies {
                 let answer = match &flushed {
@@ -95,7 +113,10 @@ async fn flush_all(
     let mut outcomes = Vec::with_capacity(gathered.len());
     for batch in gathered {
         let found = connected
-            .query_opt(FIND, &[&batch.first_position, &batch.chain.as_slice()])
+            .query_opt(
+                FIND,
+                &[&batch.batch.first_position, &batch.chain.as_slice()],
+            )
             .await;
         outcomes.push(match found {
             Ok(Some(_)) => Ok(()),

@@ -10,12 +10,15 @@ pub mod chain;
 mod columns;
 mod flush;
 mod heads;
+mod latest;
+mod prepared;
 pub mod read;
 pub mod replay;
 pub(crate) mod segment;
 mod session;
 mod statements;
 pub mod subscribe;
+mod tail;
 pub mod telemetry;
 pub mod transfer;
 pub mod verify;
@@ -23,6 +26,7 @@ mod window;
 mod writer;
 
 pub use append::{Append, Appended, Expected, Log, NewEvent};
+pub use latest::{Latest, LatestRow};
 pub use subscribe::Subscription;
 
 /// Key of the transaction advisory lock under which positions are taken.

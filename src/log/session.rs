@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use stratalog_projections::{inline::Applier, rows::Change};
-use stratalog_schema::{Recorded, StreamId, events::TelemetryRecord};
+use stratalog_projections::inline::Applier;
+use stratalog_schema::{StreamId, events::TelemetryRecord};
 use tokio_postgres::{Client, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    LOG_LOCK,
+    LOG_LOCK, Latest,
     append::{Append, Appended},
-    chain::{GENESIS, Hash, ModelLeaf},
+    chain::{GENESIS, Hash},
     columns::{Columns, Commands, NewStreams},
     heads::{Head, Heads},
+    prepared::{Commit, Prepared},
     segment::{self, Reference, Segment},
     statements::{HEAD, Statements, TAIL_SEGMENTS},
     window::Window,
@@ -25,46 +26,6 @@ const REMEMBERED_POSITIONS: i64 = 400_000;
 
 /// Positions a partition check looks ahead.
 const PARTITION_AHEAD: i64 = 1_000_000;
-
-/// An event that has its place.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) stream_no: i64,
-    pub(super) type_no: i16,
-    pub(super) data: Vec<u8>,
-    pub(super) recorded: Recorded,
-}
-
-impl Prepared {
-    pub(super) fn leaf(&self, recorded_at: DateTime<Utc>) -> Hash {
-        ModelLeaf {
-            position: self.recorded.position,
-            stream_no: self.stream_no,
-            version: self.recorded.version,
-            recorded_at,
-            type_no: self.type_no,
-            event_id: self.recorded.event_id,
-            data: &self.data,
-            stream: (
-                self.recorded.stream.category.number(),
-                &self.recorded.stream.key,
-            ),
-        }
-        .hash()
-    }
-}
-
-/// A batch, ready to be committed.
-#[derive(Debug)]
-pub(super) struct Commit {
-    pub(super) first_position: i64,
-    pub(super) n: i32,
-    pub(super) recorded_at: DateTime<Utc>,
-    pub(super) root: Hash,
-    pub(super) chain: Hash,
-    pub(super) segment: Option<Segment>,
-    pub(super) changes: Vec<Change>,
-}
 
 /// The writer's connection.
 pub(super) struct Session {
@@ -78,6 +39,7 @@ pub(super) struct Session {
     recorded_at: DateTime<Utc>,
     partitions_upto: i64,
     writer: Uuid,
+    latest: Latest,
     in_doubt: Option<(i64, Hash)>,
     holds_lock: bool,
 }
@@ -106,7 +68,11 @@ impl Versions<'_> {
 
 impl Session {
     /// Connects and learns the log's head.
-    pub(super) async fn open(database: &Database, writer: Uuid) -> Result<Self, Error> {
+    pub(super) async fn open(
+        database: &Database,
+        writer: Uuid,
+        latest: &Latest,
+    ) -> Result<Self, Error> {
         let client = database.dedicated().await?;
         client
             .batch_execute("SET synchronous_commit = off; SET statement_timeout = '60s'")
@@ -124,6 +90,7 @@ impl Session {
             recorded_at: DateTime::UNIX_EPOCH,
             partitions_upto: 0,
             writer,
+            latest: latest.clone(),
             in_doubt: None,
             holds_lock: false,
         };
@@ -133,6 +100,7 @@ impl Session {
 
     /// Learns the log's head anew and forgets what followed from the old one.
     async fn reload(&mut self) -> Result<(), Error> {
+        self.latest.forget();
         let seen_upto = self.head;
         let row = self.client.query_opt(HEAD, &[]).await?;
         if let Some(row) = row {
@@ -160,6 +128,10 @@ impl Session {
 
     pub(super) fn applier(&self) -> &Applier {
         &self.applier
+    }
+
+    pub(super) fn latest(&self) -> &Latest {
+        &self.latest
     }
 
     pub(super) fn head(&self) -> i64 {

@@ -6,7 +6,7 @@ use stratalog_schema::Recorded;
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
-use super::{append::Log, read};
+use super::{append::Log, read, tail::Tail};
 use crate::{
     db::{Database, Pooled},
     error::Error,
@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_millis(250);
 pub struct Subscription {
     database: Database,
     durable: watch::Receiver<i64>,
+    tail: Tail,
+    /// Epoch of the tail when the database was looked into last.
+    epoch: Option<u64>,
     position: i64,
     generation: Option<u32>,
     ready: VecDeque<Recorded>,
@@ -33,6 +36,8 @@ impl Subscription {
         Self {
             database,
             durable: log.durable(),
+            tail: log.tail(),
+            epoch: None,
             position,
             generation: None,
             ready: VecDeque::new(),
@@ -45,21 +50,42 @@ impl Subscription {
     /// Database errors; calling again goes on where it stopped. `Unavailable` once a restore has
     /// put another log in place: positions mean something else then.
     pub async fn next(&mut self) -> Result<Recorded, Error> {
+        let mut is_woken = true;
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.position = event.position;
                 return Ok(event);
             }
             self.durable.mark_unchanged();
-            self.fill().await?;
+            if !(is_woken && self.take_tail()) {
+                self.fill().await?;
+            }
             if self.ready.is_empty() {
+                let changed = tokio::time::timeout(POLL, self.durable.changed()).await;
+                is_woken = changed.is_ok();
                 // a closed channel means the process stops; polling goes on until the owner does,
                 // too
-                if let Ok(Err(_)) = tokio::time::timeout(POLL, self.durable.changed()).await {
+                if let Ok(Err(_)) = changed {
                     tokio::time::sleep(POLL).await;
                 }
             }
         }
+    }
+
+    /// Takes what this process itself has appended lately, if that is what comes next.
+    fn take_tail(&mut self) -> bool {
+        let next = self
+            .epoch
+            .and_then(|epoch| self.tail.after(self.position, epoch));
+        let Some((events, upto)) = next else {
+            return false;
+        };
+        if events.is_empty() {
+            // only telemetry
+            self.position = upto;
+        }
+        self.ready.extend(events);
+        true
     }
 
     /// Position of the event handed out last, or of what was passed over because nothing was there.
@@ -68,6 +94,7 @@ impl Subscription {
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
+        self.epoch = Some(self.tail.epoch());
         let connection = Pooled(self.database.reader().await?);
         connection.0.batch_execute("ROLLBACK").await?;
         let generation = read::generation(&connection.0).await?;

@@ -6,17 +6,20 @@ use stratalog_projections::{
     View, fold,
     rows::{Needs, Rows},
 };
-use stratalog_schema::{Recorded, StreamId, envelope, events::TelemetryRecord};
+use stratalog_schema::{Recorded, envelope, events::TelemetryRecord};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
+    Latest,
     append::{Append, Appended, Batch, Expected, Observer, Request},
     chain,
     flush::{Flusher, Waiting},
+    latest,
+    prepared::{Commit, Prepared},
     segment,
-    session::{Commit, Prepared, Session, Versions},
+    session::{Session, Versions},
 };
 use crate::{clock, db::Database, error::Error};
 
@@ -36,6 +39,7 @@ pub(super) struct Writer {
     flusher: Flusher,
     observers: Vec<Arc<dyn Observer>>,
     session: Option<Session>,
+    latest: Latest,
     writer: Uuid,
     /// Last position observers were told of.
     published: i64,
@@ -60,9 +64,9 @@ struct Building {
 impl Writer {
     pub(super) fn new(
         database: Database,
-        inbox: mpsc::Receiver<Request>,
-        flusher: Flusher,
+        (inbox, flusher): (mpsc::Receiver<Request>, Flusher),
         observers: Vec<Arc<dyn Observer>>,
+        latest: Latest,
     ) -> Self {
         Self {
             database,
@@ -70,6 +74,7 @@ impl Writer {
             flusher,
             observers,
             session: None,
+            latest,
             writer: Uuid::now_v7(),
             published: 0,
         }
@@ -131,7 +136,7 @@ impl Writer {
     async fn attempt(&mut self, requests: Vec<Request>) -> Result<(), (Error, Vec<Request>)> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => match Session::open(&self.database, self.writer).await {
+            None => match Session::open(&self.database, self.writer, &self.latest).await {
                 Ok(session) => session,
                 Err(error) => return Err((error, requests)),
             },
@@ -162,6 +167,7 @@ impl Writer {
             Ok(folded) => folded,
             Err(error) => return Err((error, requests_of(building))),
         };
+        let changes = latest::of_interest(&commit.changes);
         if let Err(error) = session
             .commit(commit, &building.events, &building.commands)
             .await
@@ -172,6 +178,7 @@ impl Writer {
             }
         } else {
             session.remember(&building.events, &building.telemetry);
+            self.latest.note(changes, &building.events);
         }
         self.publish(written, building).await;
         Ok(())
@@ -186,7 +193,7 @@ impl Writer {
         };
         self.session = None;
         for _ in 0..RESOLVE_ATTEMPTS {
-            if let Ok(session) = Session::open(&self.database, self.writer).await
+            if let Ok(session) = Session::open(&self.database, self.writer, &self.latest).await
                 && let Ok(landed) = session.landed(first_position, &chain).await
             {
                 self.session = Some(session);
@@ -210,9 +217,9 @@ impl Writer {
             .collect();
         self.flusher
             .flush(Waiting {
-                first_position: written.first_position,
                 chain: written.chain,
-                last_position: written.batch.last_position,
+                batch: written.batch,
+                epoch: self.latest.generation(),
                 replies,
             })
             .await;
@@ -278,7 +285,7 @@ async fn admit(
             request.reply.send(Ok(earlier.clone())).ok();
             continue;
         }
-        if let Some(conflict) = conflict(&versions, &request.append.expected) {
+        if let Some(conflict) = conflict(&versions, session.latest(), &request.append) {
             request.reply.send(Err(conflict)).ok();
             continue;
         }
@@ -366,8 +373,19 @@ fn answer_empty(building: &mut Building) {
     }
 }
 
-fn conflict(versions: &Versions<'_>, expected: &[(StreamId, Expected)]) -> Option<Error> {
-    expected.iter().find_map(|(stream, expected)| {
+fn conflict(versions: &Versions<'_>, latest: &Latest, append: &Append) -> Option<Error> {
+    let generation = latest.generation();
+    if append
+        .rests_on
+        .is_some_and(|rests_on| rests_on != generation)
+    {
+        return Some(Error::Conflict {
+            stream: "log".to_owned(),
+            expected: 0,
+            actual: 0,
+        });
+    }
+    append.expected.iter().find_map(|(stream, expected)| {
         let actual = versions.current(stream);
         match expected {
             Expected::Version(version) if *version != actual => Some(Error::Conflict {
@@ -382,7 +400,6 @@ fn conflict(versions: &Versions<'_>, expected: &[(StreamId, Expected)]) -> Optio
 
 /// What was written.
 struct Written {
-    first_position: i64,
     chain: chain::Hash,
     batch: Batch,
 }
@@ -395,6 +412,7 @@ async fn fold_batch(session: &Session, building: &Building) -> Result<(Written, 
         stratalog_projections::fold::needs(&prepared.recorded.event, &mut needs);
     }
     let mut rows = Rows::default();
+    session.latest().preload(&mut needs, &mut rows);
     session
         .applier()
         .load(session.client(), needs, &mut rows)
@@ -421,7 +439,6 @@ async fn fold_batch(session: &Session, building: &Building) -> Result<(Written, 
     views.sort_unstable();
     views.dedup();
     let written = Written {
-        first_position,
         chain,
         batch: Batch {
             first_position,

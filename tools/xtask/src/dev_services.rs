@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 
 use crate::cli::{ServicesAction, ServicesArgs};
 use crate::services::{self, Options, Services};
-use crate::venv;
 use crate::workspace::DataDir;
+use crate::{packages, test, venv};
 
 /// Where the tests' services live, below the root of the checkout.
 pub(crate) const DEFAULT_DIR: &str = ".stratalog/test";
@@ -18,6 +18,13 @@ pub(crate) fn run(args: ServicesArgs) -> Result<()> {
                 services::stop(&data)?;
                 services::wipe(&data)?;
             }
+            packages::ensure(&[
+                packages::POSTGRESQL,
+                packages::RABBITMQ,
+                packages::PYTHON_VENV,
+            ])?;
+            data.create()?;
+            venv::ensure(&data, &test::REQUIREMENTS)?;
             let services = Services::start(
                 &data,
                 Options {

@@ -14,7 +14,7 @@ use crate::workspace::{self, DataDir};
 use crate::{oracle, packages, venv};
 
 /// The real client and, with it, the library workers run plugins with.
-const REQUIREMENTS: [&str; 1] = ["cloudify==7.0.5"];
+pub(crate) const REQUIREMENTS: [&str; 1] = ["cloudify==7.0.5"];
 const WITHOUT_DURABILITY: Options = Options {
     postgres: true,
     rabbitmq: true,
