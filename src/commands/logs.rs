@@ -1,7 +1,12 @@
 //! Execution logs and events: recorded for an execution, told by the server itself, or sent by
 //! workers and agents.
+use std::collections::HashMap;
+
 use serde_json::Value;
-use stratalog_projections::views::{executions::Execution, node_instances::NodeInstance, scoped};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View as ViewName,
+    views::{executions::Execution, scoped},
+};
 use stratalog_schema::events::TelemetryRecord;
 use uuid::Uuid;
 
@@ -101,20 +106,26 @@ pub fn record(execution: &Execution, node_name: Option<String>, said: Said) -> T
     }
 }
 
-/// Name of the node a record's instance belongs to.
+/// Names of the nodes that node instances belong to, by the instances' keys; one query for all.
 ///
 /// # Errors
 /// Database errors.
-pub async fn node_name(
+pub async fn node_names(
     view: &View,
-    tenant: &str,
-    instance: Option<&String>,
-) -> Result<Option<String>, Error> {
-    let Some(instance) = instance else {
-        return Ok(None);
-    };
-    let instance: Option<NodeInstance> = view.get(&scoped(tenant, instance)).await?;
-    Ok(instance.map(|instance| instance.node_id))
+    mut keys: Vec<String>,
+) -> Result<HashMap<String, String>, Error> {
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query =
+        ListQuery::all(ViewName::NodeInstances, Scope::Everything).with(Condition::Keys(keys));
+    let picked = view.pick(&query, &["node_id"]).await?;
+    let named = picked
+        .into_iter()
+        .filter_map(|(key, mut values)| Some((key, values.pop()??)));
+    Ok(named.collect())
 }
 
 /// Records what a worker says for an execution; returns once it is durable.
@@ -130,12 +141,14 @@ pub async fn record_all(
     let view = ctx.store.read(stratalog_projections::At::Now).await?;
     let found: Option<Execution> = view.get(&scoped(tenant, execution)).await?;
     let found = found.ok_or_else(|| Error::not_found("Execution", execution))?;
-    let mut telemetry = Vec::with_capacity(said.len());
-    for said in said {
-        let name = node_name(&view, tenant, said.node_instance_id.as_ref()).await?;
-        telemetry.push(record(&found, name, said));
-    }
+    let key_of = |said: &Said| Some(scoped(tenant, said.node_instance_id.as_ref()?));
+    let names = node_names(&view, said.iter().filter_map(key_of).collect()).await?;
     drop(view.finish().await?);
+    let named = said.into_iter().map(|said| {
+        let name = key_of(&said).and_then(|key| names.get(&key).cloned());
+        record(&found, name, said)
+    });
+    let telemetry = named.collect();
     ctx.store
         .append(Append {
             meta,

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use sha2::{Digest, Sha256};
 use stratalog_projections::{
     At, Condition, ListQuery, Scope,
-    views::{executions::Execution, node_instances::NodeInstance, scoped},
+    views::{executions::Execution, scoped},
 };
 use stratalog_schema::{Meta, events::TelemetryRecord};
 use tokio_util::sync::CancellationToken;
@@ -20,11 +20,10 @@ use crate::{
         Broker, ConsumerSpec, Delivery, topology,
         wire::{EventContext, Telemetry, parse_timestamp},
     },
-    commands::logs::{Said, record},
+    commands::logs::{Said, node_names, record},
     context::Context,
     error::Error,
     log::Append,
-    store::View,
 };
 
 /// Deliveries in flight; also the most a batch holds.
@@ -197,7 +196,11 @@ async fn attribute(ctx: &Context, told: Vec<Told>) -> Result<Vec<TelemetryRecord
         .into_iter()
         .map(|execution| (execution.id.clone(), execution))
         .collect();
-    let names = node_names(&view, &executions, &told).await?;
+    let key_of = |(id, said): &Told| {
+        let tenant = &executions.get(id)?.tenant_name;
+        Some(scoped(tenant, said.node_instance_id.as_ref()?))
+    };
+    let names = node_names(&view, told.iter().filter_map(key_of).collect()).await?;
     drop(view.finish().await?);
     let mut records = Vec::with_capacity(told.len());
     for (id, said) in told {
@@ -210,33 +213,6 @@ async fn attribute(ctx: &Context, told: Vec<Told>) -> Result<Vec<TelemetryRecord
         records.push(record(execution, name, said));
     }
     Ok(records)
-}
-
-async fn node_names(
-    view: &View,
-    executions: &HashMap<String, Execution>,
-    told: &[Told],
-) -> Result<HashMap<String, String>, Error> {
-    let keys = told
-        .iter()
-        .filter_map(|(id, said)| {
-            let tenant = &executions.get(id)?.tenant_name;
-            Some(scoped(tenant, said.node_instance_id.as_ref()?))
-        })
-        .collect();
-    let keys = unique(keys);
-    let mut names = HashMap::with_capacity(keys.len());
-    if keys.is_empty() {
-        return Ok(names);
-    }
-    for row in view
-        .rows(stratalog_projections::View::NodeInstances, &keys)
-        .await?
-    {
-        let instance: NodeInstance = row.resource()?;
-        names.insert(row.key, instance.node_id);
-    }
-    Ok(names)
 }
 
 fn unique(mut texts: Vec<String>) -> Vec<String> {

@@ -14,6 +14,8 @@ pub struct Changes {
     known: AtomicI64,
     /// Position of the latest change, by view.
     changed: [AtomicI64; View::ALL.len()],
+    /// Position of the latest execution log or event.
+    told: AtomicI64,
     /// How often the log went back.
     epoch: AtomicI64,
 }
@@ -29,6 +31,11 @@ impl Changes {
                 .all(|view| self.changed[*view as usize].load(Ordering::Acquire) <= since)
     }
 
+    /// Whether no execution log or event was stored after `since`, as [`Changes::none_since`].
+    pub fn nothing_told_since(&self, since: i64, head: i64) -> bool {
+        self.none_since(since, &[], head) && self.told.load(Ordering::Acquire) <= since
+    }
+
     /// Differs once the log went back: what was read before may never have happened.
     pub fn epoch(&self) -> i64 {
         self.epoch.load(Ordering::Acquire)
@@ -37,6 +44,7 @@ impl Changes {
     /// Everything may have changed up to the head, and nothing before it is of interest.
     pub fn reset(&self, head: i64) {
         self.mark(&View::ALL, head);
+        self.told.fetch_max(head, Ordering::Release);
         self.known.fetch_max(head, Ordering::Release);
     }
 
@@ -49,6 +57,8 @@ impl Changes {
             let views: Vec<View> = needs.keys.keys().copied().chain(links).collect();
             self.mark(&views, recorded.position);
         }
+        // whether telemetry lies between the events is not looked at
+        self.told.fetch_max(last_position, Ordering::Release);
         self.known.fetch_max(last_position, Ordering::Release);
     }
 
@@ -62,6 +72,10 @@ impl Changes {
 impl Observer for Changes {
     fn committed(&self, batch: &Batch) {
         self.mark(&batch.views, batch.last_position);
+        let count = batch.last_position - batch.first_position + 1;
+        if i64::try_from(batch.events.len()).is_ok_and(|events| events < count) {
+            self.told.fetch_max(batch.last_position, Ordering::Release);
+        }
         // what lies before the batch and is not known yet is taken in by following the log
         if batch.first_position <= self.known.load(Ordering::Acquire) + 1 {
             self.known.fetch_max(batch.last_position, Ordering::Release);
@@ -73,6 +87,7 @@ impl Observer for Changes {
         for changed in &self.changed {
             changed.store(head, Ordering::Release);
         }
+        self.told.store(head, Ordering::Release);
         self.known.store(head, Ordering::Release);
     }
 }
@@ -100,6 +115,19 @@ mod tests {
         assert!(changes.none_since(10, &[View::Blueprints], 12));
         assert!(!changes.none_since(10, &[View::Blueprints, View::Nodes], 12));
         assert!(changes.none_since(12, &[View::Nodes], 12));
+    }
+
+    #[test]
+    fn telemetry_is_what_a_batch_holds_beside_its_events() {
+        let changes = Changes::default();
+        changes.reset(10);
+        changes.committed(&Batch {
+            events: Arc::new([]),
+            ..batch(11, 12, View::Nodes)
+        });
+        assert!(!changes.nothing_told_since(10, 12));
+        assert!(changes.nothing_told_since(12, 12));
+        assert!(!changes.nothing_told_since(12, 13), "13 was not seen");
     }
 
     #[test]

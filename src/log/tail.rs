@@ -58,14 +58,14 @@ impl Tail {
         }
     }
 
-    /// Events after a position, and the position up to which there are no others; `None` when what
-    /// follows the position is not kept, or not of that epoch.
+    /// Events after a position, and the position up to which there are no others: the position itself
+    /// when it is the newest. `None` when what follows it is not kept, or not of that epoch.
     pub(super) fn after(&self, position: i64, epoch: u64) -> Option<(Vec<Recorded>, i64)> {
         let kept = self.lock();
         let (first, last) = (kept.batches.front()?, kept.batches.back()?);
         let is_covered = kept.epoch == epoch
             && first.first_position <= position + 1
-            && position < last.last_position;
+            && position <= last.last_position;
         if !is_covered {
             return None;
         }
@@ -106,7 +106,8 @@ mod tests {
         assert_eq!(upto(7, 1), Some(10));
         assert_eq!(upto(9, 1), Some(10));
         assert_eq!(upto(3, 1), None, "4 is not kept");
-        assert_eq!(upto(10, 1), None, "nothing follows yet");
+        assert_eq!(upto(10, 1), Some(10), "nothing follows yet");
+        assert_eq!(upto(11, 1), None, "another process was faster");
         assert_eq!(upto(9, 2), None, "another epoch");
     }
 

@@ -7,25 +7,33 @@
 use chrono::{DateTime, Utc};
 use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
+use tokio_postgres::types::ToSql;
 
 use super::segment;
 use crate::error::Error;
 
-/// Segments fetched at a time.
+/// Segments unpacked at a time.
 const FETCH: usize = 16;
+/// Segments unpacked at a time when the first ones are likely to be enough.
+const FETCH_FIRST: usize = 2;
+/// Segments asked for at first when they come in order; each further page is twice as large.
+const PAGE_FIRST: usize = 16;
+/// Records kept beyond those needed before the rest is dropped.
+const KEPT_MIN: usize = 4_096;
 
-const CANDIDATES: &str = "\
-SELECT s.first_position, s.n, s.t_min, s.t_max, s.reported_min, s.reported_max, \
-  r.events, r.logs \
-FROM (SELECT first_position, sum(events) AS events, sum(logs) AS logs FROM es.segment_ref \
-  WHERE (tenant = $1 OR visibility = 'global') \
-    AND ($2::text[] IS NULL OR execution_id = ANY($2)) \
-    AND ($3::text[] IS NULL OR execution_group_id = ANY($3)) \
-    AND ($4::text[] IS NULL OR deployment_id = ANY($4)) \
-    AND ($5::text[] IS NULL OR blueprint_id = ANY($5)) \
-    AND first_position <= $6 \
-  GROUP BY first_position) r \
-JOIN es.segment s ON s.first_position = r.first_position";
+/// References that may matter: what a question says of executions and their like, up to a position.
+const REFERENCES: &str = "\
+(tenant = $1 OR visibility = 'global') \
+  AND ($2::text[] IS NULL OR execution_id = ANY($2)) \
+  AND ($3::text[] IS NULL OR execution_group_id = ANY($3)) \
+  AND ($4::text[] IS NULL OR deployment_id = ANY($4)) \
+  AND ($5::text[] IS NULL OR blueprint_id = ANY($5)) \
+  AND first_position <= $6";
+
+/// Where the segment ends that the position is in, if it is in one.
+const LAST: &str = "\
+SELECT first_position + n - 1 FROM es.segment WHERE first_position <= $6 \
+ORDER BY first_position DESC LIMIT 1";
 
 const BODIES: &str = "\
 SELECT first_position, body FROM es.segment WHERE first_position = ANY($1)";
@@ -102,7 +110,6 @@ pub struct Page {
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     first_position: i64,
-    n: i64,
     times: [DateTime<Utc>; 4],
     events: i64,
     logs: i64,
@@ -141,36 +148,76 @@ impl Question {
         order
     }
 
-    async fn candidates<C: Connection>(&self, view: &Reader<C>) -> Result<Vec<Candidate>, Error> {
-        let rows = view
-            .fetch(
-                CANDIDATES,
-                &[
-                    &self.tenant,
-                    &self.executions,
-                    &self.groups,
-                    &self.deployments,
-                    &self.blueprints,
-                    &self.upto,
-                ],
-            )
-            .await?;
+    fn params(&self) -> [&(dyn ToSql + Sync); 6] {
+        [
+            &self.tenant,
+            &self.executions,
+            &self.groups,
+            &self.deployments,
+            &self.blueprints,
+            &self.upto,
+        ]
+    }
+
+    /// How many records match by what references count, if that is all that is asked.
+    async fn counted<C: Connection>(&self, view: &Reader<C>) -> Result<Option<usize>, Error> {
+        if !self.counts_suffice() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(logs), 0)::bigint, ({LAST}) \
+             FROM es.segment_ref WHERE {REFERENCES}"
+        );
+        let rows = view.fetch(&sql, &self.params()).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (events, logs): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let last: Option<i64> = row.try_get(2)?;
+        // a segment that is cut by the moment asked for is counted record by record
+        if last.is_some_and(|last| last > self.upto) {
+            return Ok(None);
+        }
+        let total = i64::from(self.events) * events + i64::from(self.logs) * logs;
+        Ok(usize::try_from(total).ok())
+    }
+
+    /// Segments that may hold something: all of them, or a page of them in an order.
+    async fn candidates<C: Connection>(
+        &self,
+        view: &Reader<C>,
+        page: Option<(Bound, usize, usize)>,
+    ) -> Result<Vec<Candidate>, Error> {
+        let order = page.map_or_else(String::new, |(bound, offset, size)| {
+            format!("ORDER BY {} OFFSET {offset} LIMIT {size}", bound.sql())
+        });
+        let sql = format!(
+            "SELECT s.first_position, s.t_min, s.t_max, s.reported_min, s.reported_max, r.events, \
+             r.logs \
+             FROM (SELECT first_position, sum(events) AS events, sum(logs) AS logs \
+               FROM es.segment_ref WHERE {REFERENCES} GROUP BY first_position) r \
+             JOIN es.segment s ON s.first_position = r.first_position {order}"
+        );
+        let rows = view.fetch(&sql, &self.params()).await?;
         let mut candidates = Vec::with_capacity(rows.len());
         for row in rows {
             candidates.push(Candidate {
                 first_position: row.try_get(0)?,
-                n: i64::from(row.try_get::<_, i32>(1)?),
                 times: [
+                    row.try_get(1)?,
                     row.try_get(2)?,
                     row.try_get(3)?,
                     row.try_get(4)?,
-                    row.try_get(5)?,
                 ],
-                events: row.try_get(6)?,
-                logs: row.try_get(7)?,
+                events: row.try_get(5)?,
+                logs: row.try_get(6)?,
             });
         }
         Ok(candidates)
+    }
+
+    fn wants(&self, candidate: &Candidate) -> bool {
+        (self.events && candidate.events > 0) || (self.logs && candidate.logs > 0)
     }
 
     /// Answers it.
@@ -178,55 +225,85 @@ impl Question {
     /// # Errors
     /// Database errors, or damaged segments.
     pub async fn ask<C: Connection>(&self, view: &Reader<C>) -> Result<Page, Error> {
-        let mut candidates = self.candidates(view).await?;
-        let wanted = |c: &Candidate| {
-            (if self.events { c.events } else { 0 }) + (if self.logs { c.logs } else { 0 })
-        };
-        candidates.retain(|candidate| wanted(candidate) > 0);
         let order = self.order();
-        let by_time = rank(&mut candidates, order.first());
-        let whole = candidates
-            .iter()
-            .all(|c| c.first_position + c.n - 1 <= self.upto);
-        let counted = self.counts_suffice() && whole;
-        let total: i64 = candidates.iter().map(wanted).sum();
-        let needed = self.offset.saturating_add(self.size);
+        let bound = order.first().and_then(Bound::of);
+        if let Some(bound) = bound
+            && let Some(total) = self.counted(view).await?
+        {
+            let records = self.in_time(view, bound, &order).await?;
+            return Ok(self.page(records, total));
+        }
+        let (records, total) = self.among_all(view, &order).await?;
+        Ok(self.page(records, total))
+    }
+
+    fn page(&self, records: Vec<Found>, total: usize) -> Page {
+        let records = records.into_iter().skip(self.offset).take(self.size);
+        Page {
+            records: records.collect(),
+            total,
+        }
+    }
+
+    fn needed(&self) -> usize {
+        self.offset.saturating_add(self.size)
+    }
+
+    /// The first records by time: segments come in the order of what they can hold, until no later
+    /// one can hold anything that belongs before the last record needed.
+    async fn in_time<C: Connection>(
+        &self,
+        view: &Reader<C>,
+        bound: Bound,
+        order: &[(Key, bool)],
+    ) -> Result<Vec<Found>, Error> {
+        let needed = self.needed();
+        let mut kept: Vec<Found> = Vec::new();
+        let (mut offset, mut size) = (0, PAGE_FIRST);
+        loop {
+            let page = self.candidates(view, Some((bound, offset, size))).await?;
+            let is_last = page.len() < size;
+            for few in page.chunks(FETCH_FIRST) {
+                if kept.len() >= needed {
+                    cut(&mut kept, order, needed);
+                    if bound.is_complete(&kept, needed, few) {
+                        return Ok(kept);
+                    }
+                }
+                let wanted: Vec<Candidate> =
+                    few.iter().filter(|c| self.wants(c)).copied().collect();
+                kept.extend(self.unpack(view, &wanted).await?);
+            }
+            if is_last {
+                cut(&mut kept, order, needed);
+                return Ok(kept);
+            }
+            offset += page.len();
+            size *= 2;
+        }
+    }
+
+    /// The first records in any order: all segments are unpacked.
+    async fn among_all<C: Connection>(
+        &self,
+        view: &Reader<C>,
+        order: &[(Key, bool)],
+    ) -> Result<(Vec<Found>, usize), Error> {
+        let needed = self.needed();
         let mut kept: Vec<Found> = Vec::new();
         let mut seen = 0;
-        let mut rest = candidates.as_slice();
-        while !rest.is_empty() {
-            let fetch = if by_time.is_some() && counted {
-                2
-            } else {
-                FETCH
-            };
-            let (now, later) = rest.split_at(rest.len().min(fetch));
-            for found in self.unpack(view, now).await? {
-                seen += 1;
-                kept.push(found);
-            }
-            rest = later;
-            if kept.len() > needed.saturating_mul(2).max(4_096) || rest.is_empty() {
-                cut(&mut kept, &order, needed);
-            }
-            if let (Some(bound), true) = (by_time, counted)
-                && kept.len() >= needed
-                && let Some(next) = rest.first()
-            {
-                cut(&mut kept, &order, needed);
-                if complete(&kept, needed, bound, next) {
-                    break;
-                }
+        let mut candidates = self.candidates(view, None).await?;
+        candidates.retain(|candidate| self.wants(candidate));
+        for few in candidates.chunks(FETCH) {
+            let found = self.unpack(view, few).await?;
+            seen += found.len();
+            kept.extend(found);
+            if kept.len() > needed.saturating_mul(2).max(KEPT_MIN) {
+                cut(&mut kept, order, needed);
             }
         }
-        cut(&mut kept, &order, needed);
-        let total = if counted {
-            usize::try_from(total).unwrap_or(0)
-        } else {
-            seen
-        };
-        let records = kept.into_iter().skip(self.offset).take(self.size).collect();
-        Ok(Page { records, total })
+        cut(&mut kept, order, needed);
+        Ok((kept, seen))
     }
 
     async fn unpack<C: Connection>(
@@ -249,48 +326,56 @@ impl Question {
     }
 }
 
-/// How the first sort key bounds what later segments can hold: which time, and whether descending.
-type Bound = (Key, bool);
-
-/// Orders segments so that those that can come first come first; tells how to know that the rest
-/// cannot.
-fn rank(candidates: &mut [Candidate], first: Option<&(Key, bool)>) -> Option<Bound> {
-    let &(key, descending) = first?;
-    let at = edge(key, descending)?;
-    candidates.sort_by_key(|candidate| (candidate.times[at], candidate.first_position));
-    if descending {
-        candidates.reverse();
-    }
-    Some((key, descending))
+/// How the first sort key bounds what later segments can hold.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// Index of the time of a segment that bounds it.
+    edge: usize,
+    is_reported: bool,
+    is_descending: bool,
 }
 
-/// Index of the time that bounds a segment for a sort key.
-fn edge(key: Key, descending: bool) -> Option<usize> {
-    match (key, descending) {
-        (Key::Timestamp, false) => Some(0),
-        (Key::Timestamp, true) => Some(1),
-        (Key::ReportedTimestamp, false) => Some(2),
-        (Key::ReportedTimestamp, true) => Some(3),
-        _ => None,
+impl Bound {
+    fn of(&(key, is_descending): &(Key, bool)) -> Option<Self> {
+        let is_reported = match key {
+            Key::Timestamp => false,
+            Key::ReportedTimestamp => true,
+            Key::Position | Key::Text(_) => return None,
+        };
+        Some(Self {
+            edge: usize::from(is_descending) + 2 * usize::from(is_reported),
+            is_reported,
+            is_descending,
+        })
     }
-}
 
-fn complete(kept: &[Found], needed: usize, (key, descending): Bound, next: &Candidate) -> bool {
-    let Some((_, worst)) = needed.checked_sub(1).and_then(|at| kept.get(at)) else {
-        return needed == 0;
-    };
-    let Some(at) = edge(key, descending) else {
-        return false;
-    };
-    let worst_us = match key {
-        Key::ReportedTimestamp => worst.reported_timestamp_us,
-        _ => worst.timestamp_us,
-    };
-    let next_us = next.times[at].timestamp_micros();
-    if descending {
-        next_us < worst_us
-    } else {
-        next_us > worst_us
+    fn sql(self) -> &'static str {
+        match self.edge {
+            0 => "s.t_min, s.first_position",
+            1 => "s.t_max DESC, s.first_position DESC",
+            2 => "s.reported_min, s.first_position",
+            _ => "s.reported_max DESC, s.first_position DESC",
+        }
+    }
+
+    /// Whether none of these segments, nor any after them, holds what belongs among the records
+    /// kept, which are as many as needed.
+    fn is_complete(self, kept: &[Found], needed: usize, next: &[Candidate]) -> bool {
+        let Some((_, worst)) = needed.checked_sub(1).and_then(|at| kept.get(at)) else {
+            return needed == 0;
+        };
+        let Some(next) = next.first() else {
+            return true;
+        };
+        let worst_us = match self.is_reported {
+            true => worst.reported_timestamp_us,
+            false => worst.timestamp_us,
+        };
+        let next_us = next.times[self.edge].timestamp_micros();
+        match self.is_descending {
+            true => next_us < worst_us,
+            false => next_us > worst_us,
+        }
     }
 }
 

@@ -14,13 +14,36 @@ pub(super) async fn remembered<B>(
     views: &[View],
     make: impl Future<Output = Result<Answer, Error>>,
 ) -> Result<Answer, Error> {
+    let changes = req.ctx.changes.clone();
+    let holds = move |since, head| changes.none_since(since, views, head);
+    remembered_while(req, holds, make).await
+}
+
+/// As [`remembered`], for answers that rest on execution logs and events alone.
+///
+/// # Errors
+/// Those of `make`; database errors.
+pub(super) async fn remembered_telemetry<B>(
+    req: &Request<B>,
+    make: impl Future<Output = Result<Answer, Error>>,
+) -> Result<Answer, Error> {
+    let changes = req.ctx.changes.clone();
+    let holds = move |since, head| changes.nothing_told_since(since, head);
+    remembered_while(req, holds, make).await
+}
+
+async fn remembered_while<B>(
+    req: &Request<B>,
+    holds: impl Fn(i64, i64) -> bool,
+    make: impl Future<Output = Result<Answer, Error>>,
+) -> Result<Answer, Error> {
     if extract::asks_for_a_moment(&req.head) {
         return make.await;
     }
     let (key, ctx) = (key(req), &req.ctx);
     if let Some(kept) = ctx.remembered.get(&key) {
         let head = ctx.store.head().await?;
-        if ctx.changes.none_since(kept.position, views, head) {
+        if holds(kept.position, head) {
             return Ok(Answer::text(kept.body).at(head));
         }
     }

@@ -5,6 +5,7 @@
 mod as_of;
 mod audit;
 mod chaos;
+mod dsl;
 mod log;
 mod replay;
 mod rest;

@@ -14,7 +14,10 @@ use crate::{
     context::Context,
     error::{Error, ErrorCode},
     log::telemetry::{Found, Key, Question, Test},
-    rest::{Answer, Include, Query, Request, Route, extract, one_of, reply},
+    rest::{
+        Answer, Include, Query, Request, Route, extract, one_of, remembered::remembered_telemetry,
+        reply,
+    },
 };
 
 /// Page size when none is asked for; larger here than elsewhere.
@@ -59,7 +62,10 @@ fn list(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::get())
         .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| listed(&req?).await)
+        .then(async |req: Result<Request, Error>| {
+            let req = req?;
+            remembered_telemetry(&req, listed(&req)).await
+        })
         .map(reply::ok)
         .boxed()
 }

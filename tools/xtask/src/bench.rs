@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::dev_services;
 use crate::services::{self, Options, Services};
 use crate::signals::Interrupt;
+use crate::test;
 use crate::workspace::{self, DataDir};
 
 const DEFAULT_DIR: &str = ".stratalog/bench";
@@ -18,6 +19,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     services::stop(&data)?;
     services::wipe(&data)?;
+    test::prepare(&data)?;
     let services = Services::start(
         &data,
         Options {

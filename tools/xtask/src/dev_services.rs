@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::cli::{ServicesAction, ServicesArgs};
 use crate::services::{self, Options, Services};
 use crate::workspace::DataDir;
-use crate::{packages, test, venv};
+use crate::{test, venv};
 
 /// Where the tests' services live, below the root of the checkout.
 pub(crate) const DEFAULT_DIR: &str = ".stratalog/test";
@@ -18,13 +18,7 @@ pub(crate) fn run(args: ServicesArgs) -> Result<()> {
                 services::stop(&data)?;
                 services::wipe(&data)?;
             }
-            packages::ensure(&[
-                packages::POSTGRESQL,
-                packages::RABBITMQ,
-                packages::PYTHON_VENV,
-            ])?;
-            data.create()?;
-            venv::ensure(&data, &test::REQUIREMENTS)?;
+            test::prepare(&data)?;
             let services = Services::start(
                 &data,
                 Options {

@@ -14,12 +14,26 @@ use crate::workspace::{self, DataDir};
 use crate::{oracle, packages, venv};
 
 /// The real client and, with it, the library workers run plugins with.
-pub(crate) const REQUIREMENTS: [&str; 1] = ["cloudify==7.0.5"];
+const REQUIREMENTS: [&str; 1] = ["cloudify==7.0.5"];
+/// Random blueprints compared with the reference's parser when `--oracle` asks for it.
+const ORACLE_CASES: &str = "1500";
 const WITHOUT_DURABILITY: Options = Options {
     postgres: true,
     rabbitmq: true,
     durable: false,
 };
+
+/// Installs what tests and benchmarks need: services, and a Python with the client's libraries.
+pub(crate) fn prepare(data: &DataDir) -> Result<()> {
+    packages::ensure(&[
+        packages::POSTGRESQL,
+        packages::RABBITMQ,
+        packages::PYTHON_VENV,
+    ])?;
+    data.create()?;
+    venv::ensure(data, &REQUIREMENTS)?;
+    Ok(())
+}
 
 /// Runs the tests. The services are stopped again, unless they ran before.
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
@@ -34,13 +48,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
 /// As above, for a caller that has the signals; says whether all went well.
 pub(crate) fn run_all(args: &TestArgs, interrupt: &Interrupt) -> Result<bool> {
     let data = DataDir::new(args.data.clone(), DEFAULT_DIR)?;
-    packages::ensure(&[
-        packages::POSTGRESQL,
-        packages::RABBITMQ,
-        packages::PYTHON_VENV,
-    ])?;
-    data.create()?;
-    venv::ensure(&data, &REQUIREMENTS)?;
+    prepare(&data)?;
     let runner = Runner::find()?;
     let shared = services::running(&data)?;
     if !shared {
@@ -96,7 +104,10 @@ fn tests(data: &DataDir, runner: &Runner, args: &TestArgs, interrupt: &Interrupt
         }
     }
     if args.oracle {
-        oracle::run(data)
+        let random = ["random_blueprints".into()];
+        let mut random = runner.command(&["--test", "it"], &random);
+        let agreed = run(random.env("STRATALOG_ORACLE_CASES", ORACLE_CASES))?;
+        Ok(oracle::run(data)? && agreed)
     } else {
         Ok(true)
     }
