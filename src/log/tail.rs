@@ -58,8 +58,8 @@ impl Tail {
         }
     }
 
-    /// Events after a position, and the position up to which there are no others: the position itself
-    /// when it is the newest. `None` when what follows it is not kept, or not of that epoch.
+    /// Events after a position, and the position up to which there are no others: the position
+    /// itself when it is the newest. `None` when what follows it is not kept, or not of that epoch.
     pub(super) fn after(&self, position: i64, epoch: u64) -> Option<(Vec<Recorded>, i64)> {
         let kept = self.lock();
         let (first, last) = (kept.batches.front()?, kept.batches.back()?);

@@ -1,5 +1,5 @@
-//! Random blueprints, planned here and by the parser of PyPI's `cloudify-common`: both make the same
-//! plan, or both refuse with the same code.
+//! Random blueprints, planned here and by the parser of PyPI's `cloudify-common`: both make the
+//! same plan, or both refuse with the same code.
 //!
 //! `STRATALOG_ORACLE_CASES` says how many blueprints, `STRATALOG_ORACLE_SEED` where to begin.
 

@@ -1,5 +1,5 @@
-//! Nonsense: bytes, YAML-like text, and blueprints that were damaged. The parser refuses or accepts;
-//! it neither panics nor hangs. `PROPTEST_CASES` says how many of each.
+//! Nonsense: bytes, YAML-like text, and blueprints that were damaged. The parser refuses or
+//! accepts; it neither panics nor hangs. `PROPTEST_CASES` says how many of each.
 
 use proptest::prelude::*;
 use stratalog::dsl::{
