@@ -27,6 +27,7 @@ pub mod worker;
 pub mod consumers;
 pub mod listener;
 pub mod rest;
+pub mod scheduler;
 pub mod tls;
 pub mod workflow;
 

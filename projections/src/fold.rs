@@ -6,8 +6,9 @@ use crate::{
     Error,
     rows::{Needs, Rows},
     views::{
-        agents, blueprints, config, deployments, executions, files, filters, node_instances, nodes,
-        operations, provider_context, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployment_group_members, deployment_groups, deployments,
+        execution_groups, executions, files, filters, node_instances, nodes, operations,
+        provider_context, schedules, snapshots, tasks_graphs, tenants, tokens, users,
     },
 };
 
@@ -29,6 +30,10 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     snapshots::needs(event, needs);
     agents::needs(event, needs);
     filters::needs(event, needs);
+    schedules::needs(event, needs);
+    deployment_groups::needs(event, needs);
+    deployment_group_members::needs(event, needs);
+    execution_groups::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -53,5 +58,9 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     files::fold(event, rows)?;
     snapshots::fold(event, rows)?;
     agents::fold(event, rows)?;
-    filters::fold(event, rows)
+    filters::fold(event, rows)?;
+    schedules::fold(event, rows)?;
+    deployment_groups::fold(event, rows)?;
+    deployment_group_members::fold(event, rows)?;
+    execution_groups::fold(event, rows)
 }

@@ -4,8 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Error,
     views::{
-        agents, blueprints, config, deployments, executions, files, filters, node_instances, nodes,
-        operations, provider_context, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployment_group_members, deployment_groups, deployments,
+        execution_groups, executions, files, filters, node_instances, nodes, operations,
+        provider_context, schedules, snapshots, tasks_graphs, tenants, tokens, users,
     },
 };
 
@@ -47,11 +48,19 @@ pub enum View {
     Agents,
     /// Stored filters.
     Filters,
+    /// Schedules of executions.
+    Schedules,
+    /// Groups of deployments.
+    DeploymentGroups,
+    /// Which deployment is in which group.
+    DeploymentGroupMembers,
+    /// Groups of executions.
+    ExecutionGroups,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -68,6 +77,10 @@ impl View {
         Self::Snapshots,
         Self::Agents,
         Self::Filters,
+        Self::Schedules,
+        Self::DeploymentGroups,
+        Self::DeploymentGroupMembers,
+        Self::ExecutionGroups,
     ];
 
     /// Its definition.
@@ -89,6 +102,10 @@ impl View {
             Self::Snapshots => &snapshots::DEF,
             Self::Agents => &agents::DEF,
             Self::Filters => &filters::DEF,
+            Self::Schedules => &schedules::DEF,
+            Self::DeploymentGroups => &deployment_groups::DEF,
+            Self::DeploymentGroupMembers => &deployment_group_members::DEF,
+            Self::ExecutionGroups => &execution_groups::DEF,
         }
     }
 

@@ -32,11 +32,17 @@ pub enum Category {
     Agent = 11,
     /// One stored filter.
     Filter = 12,
+    /// One schedule of executions.
+    Schedule = 30,
+    /// One group of deployments.
+    DeploymentGroup = 31,
+    /// One group of executions.
+    ExecutionGroup = 32,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -49,6 +55,9 @@ impl Category {
         Self::Snapshot,
         Self::Agent,
         Self::Filter,
+        Self::Schedule,
+        Self::DeploymentGroup,
+        Self::ExecutionGroup,
     ];
 
     /// The stored number.
@@ -82,6 +91,9 @@ impl Category {
             Self::Snapshot => "snapshot",
             Self::Agent => "agent",
             Self::Filter => "filter",
+            Self::Schedule => "schedule",
+            Self::DeploymentGroup => "deployment_group",
+            Self::ExecutionGroup => "execution_group",
         }
     }
 }

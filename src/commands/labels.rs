@@ -39,6 +39,11 @@ pub struct Wanted {
     pub created_by: Option<String>,
 }
 
+/// Whether two labels are the same, whoever attached them and when.
+pub(crate) fn is_same(one: &Wanted, other: &Wanted) -> bool {
+    one.key == other.key && one.value == other.value
+}
+
 /// Reads a list of labels: `[{"key": "value"}, {"key": ["a", "b"]}]`, or of label objects.
 ///
 /// # Errors

@@ -3,8 +3,10 @@
 pub mod agents;
 pub mod blueprints;
 pub mod bootstrap;
+pub mod deployment_groups;
 pub mod deployments;
 mod execution_end;
+pub mod execution_groups;
 pub mod executions;
 pub mod files;
 mod filter_rules;
@@ -16,6 +18,7 @@ pub mod node_instances;
 pub mod nodes;
 pub mod operations;
 mod own_execution;
+pub mod schedules;
 pub mod settings;
 pub mod snapshots;
 pub mod tasks_graphs;

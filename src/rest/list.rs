@@ -3,10 +3,18 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View};
+use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View, views::scoped};
 
 use super::{Answer, Include, Query, Request, query::shown, remembered::remembered};
-use crate::{auth::Permission, commands::filters, error::Error, store::View as Reader};
+use crate::{
+    auth::Permission,
+    commands::{deployment_groups, filters},
+    error::Error,
+    store::View as Reader,
+};
+
+/// Names a group whose members are wanted.
+const GROUP: &str = "_group_id";
 
 /// A list as asked for.
 #[derive(Debug)]
@@ -89,6 +97,9 @@ impl Listing {
         view: &Reader,
         rules: Option<&[Value]>,
     ) -> Result<Option<i64>, Error> {
+        if self.query.view == View::Deployments {
+            self.of_group(req, view).await?;
+        }
         let stored = match (
             req.query().get("_filter_id"),
             filters::Kind::of(self.query.view),
@@ -104,6 +115,21 @@ impl Listing {
         let wanted = filters::conditions(self.query.view, &rules)?;
         self.query.conditions.extend(wanted);
         view.count(&all).await.map(Some).map_err(Error::from)
+    }
+
+    /// Only deployments of the group that the query names.
+    async fn of_group<B>(&mut self, req: &Request<B>, view: &Reader) -> Result<(), Error> {
+        for name in [GROUP, "deployment_group_id"] {
+            let Some(id) = req.query().get(name) else {
+                continue;
+            };
+            let row = req.caller.get(view, deployment_groups::MODEL, id).await?;
+            let tenant = row.owner.tenant.unwrap_or_default();
+            let ids = deployment_groups::member_ids(view, (&tenant, id)).await?;
+            let keys = ids.iter().map(|id| scoped(&tenant, id)).collect();
+            self.query.conditions.push(Condition::Keys(keys));
+        }
+        Ok(())
     }
 
     /// Reads the page and answers with the stored documents as they are.
@@ -271,6 +297,9 @@ fn paging<B>(req: &Request<B>) -> Result<(i64, i64), Error> {
 fn filters(query: &Query, view: View) -> Result<Vec<Condition>, Error> {
     let mut conditions: Vec<Condition> = Vec::new();
     for (key, value) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
+        if view == View::Deployments && key == "deployment_group_id" {
+            continue;
+        }
         let field = view.def().field(key).filter(|field| field.is_filterable());
         let Some(field) = field else {
             return Err(unknown("Filter", key, view));

@@ -9,12 +9,13 @@ use crate::{
     broker::Broker,
     consumers,
     context::{Context, Roles},
-    worker, workflow,
+    scheduler, worker, workflow,
 };
 
 /// Starts them.
 pub(super) fn start(running: &Running) {
     executor(running);
+    scheduler(running);
     let Some(broker) = running.ctx.broker.clone() else {
         tracing::warn!("no amqp_url is set: operations are not run");
         return;
@@ -61,6 +62,14 @@ fn executor(running: &Running) {
         workflow::run(ctx, tasks).await;
         drop(runs);
     });
+}
+
+/// Starts what is scheduled.
+fn scheduler(running: &Running) {
+    let (ctx, stop) = (running.ctx.clone(), running.drivers.stop_token());
+    running
+        .drivers
+        .spawn("scheduler", scheduler::run(ctx, stop));
 }
 
 /// Runs operations that arrive over RabbitMQ.

@@ -125,12 +125,14 @@ impl Executor {
                 let tenant = e.scope.unwrap_or_default().tenant;
                 self.ensure(&tenant, &e.id);
             }
+            Event::ExecutionCreated(e) if e.status == "queued" => self.dequeue(),
+            Event::ExecutionGroupChanged(_) => self.dequeue(),
             Event::ExecutionStatusChanged(e) => {
                 let is_told = self.tell(&scoped(&e.tenant, &e.id), &e.status);
                 if !(is_told || is_end(&e.status) || e.status == "queued") {
                     self.ensure(&e.tenant, &e.id);
                 }
-                if is_end(&e.status) {
+                if is_end(&e.status) || e.status == "queued" {
                     self.dequeue();
                 }
             }

@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "executions",
-    version: 2,
+    version: 3,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("started_at", Kind::Int),
@@ -31,11 +31,12 @@ pub(crate) static DEF: Def = Def {
         Column::linked("token_sha256"),
         Column::plain("total_operations", Kind::Int),
         Column::plain("finished_operations", Kind::Int),
+        Column::linked("execution_group_id"),
     ],
     fields: &FIELDS,
 };
 
-static FIELDS: [Field; 25] = {
+static FIELDS: [Field; 26] = {
     let [c0, c1, c2, c3, c4] = COMMON;
     [
         Field::col("created_at", Kind::Int, "created_at"),
@@ -58,6 +59,8 @@ static FIELDS: [Field; 25] = {
         Field::doc("deployment_display_name", Kind::Text),
         Field::col("deployment_id", Kind::Text, "deployment_id"),
         Field::doc("status_display", Kind::Text),
+        // not in the document: lists are only filtered by it
+        Field::col("execution_group_id", Kind::Text, "execution_group_id"),
         c0,
         c1,
         c2,
@@ -139,6 +142,9 @@ pub struct Own {
     pub wait_after_fail_s: i64,
     /// How often it was resumed.
     pub resumes: i64,
+    /// The group it belongs to.
+    #[serde(default)]
+    pub execution_group_id: Option<String>,
 }
 
 impl Execution {
@@ -194,6 +200,7 @@ impl Resource for Execution {
             Col::from(&self.own.token_sha256),
             Col::Int(Some(self.total_operations)),
             Col::Int(Some(self.finished_operations)),
+            Col::from(&self.own.execution_group_id),
         ]
     }
 
@@ -227,8 +234,14 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
     if let Some((tenant, id)) = named(event) {
         needs.key(View::Executions, scoped(&tenant, id));
     }
-    if let Event::DeploymentDeleted(e) = event {
-        needs.link(View::Executions, "deployment_id", &e.id);
+    match event {
+        Event::DeploymentDeleted(e) => needs.link(View::Executions, "deployment_id", &e.id),
+        Event::ExecutionsGrouped(e) => {
+            for id in &e.execution_ids {
+                needs.key(View::Executions, scoped(&e.tenant, id));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -237,6 +250,14 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         let found = rows.find(View::Executions, "deployment_id", &e.id);
         for key in of_tenant(found, &e.tenant) {
             rows.remove(View::Executions, &key);
+        }
+        return Ok(());
+    }
+    if let Event::ExecutionsGrouped(e) = event {
+        for id in &e.execution_ids {
+            let mut execution: Execution = rows.expect(&scoped(&e.tenant, id))?;
+            execution.own.execution_group_id = Some(e.id.clone());
+            rows.put(&execution)?;
         }
         return Ok(());
     }
@@ -356,6 +377,7 @@ fn created(e: &ExecutionCreated) -> Result<Execution, Error> {
             queue: e.queue,
             wait_after_fail_s: e.wait_after_fail_s,
             resumes: 0,
+            execution_group_id: e.execution_group_id.clone(),
         },
         visibility: String::new(),
         tenant_name: scope.tenant,

@@ -2,7 +2,10 @@
 pub mod agents;
 pub mod blueprints;
 pub mod config;
+pub mod deployment_group_members;
+pub mod deployment_groups;
 pub mod deployments;
+pub mod execution_groups;
 pub mod executions;
 pub mod files;
 pub mod filters;
@@ -10,6 +13,7 @@ pub mod node_instances;
 pub mod nodes;
 pub mod operations;
 pub mod provider_context;
+pub mod schedules;
 pub mod snapshots;
 pub mod tasks_graphs;
 pub mod tenants;

@@ -93,7 +93,7 @@ fn text(name: &str) -> &str {
         | "rules_json"
         | "scaling_groups_json" => "[]",
         "status" => "started",
-        "id" => "one",
+        "id" | "deployment_ids" | "execution_ids" => "one",
         "dependencies" => "zero",
         _ if name.ends_with("_json") => "{}",
         _ if name.ends_with("_id") => "one",

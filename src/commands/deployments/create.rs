@@ -94,7 +94,6 @@ pub async fn create(
     if new.created_by.is_some() {
         caller.require(Permission::SetOwner)?;
     }
-    let now_ms = clock::now_ms();
     let execution = new.restored.is_none().then(own_execution::new_id);
     let creator = new.created_by.as_ref().unwrap_or(&caller.username);
     let scope = Scope {
@@ -107,11 +106,13 @@ pub async fn create(
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             require_not_cancelling(view, caller).await?;
-            check_blueprint(view, caller, new, &scope.visibility).await?;
             let mut decision = Decision::nothing();
-            decision.rests_on(view, stream(tenant, &new.id)).await?;
-            make_room(view, &mut decision, (tenant, &new.id), &scope.visibility).await?;
-            decide(&mut decision, new, &scope, (execution.as_deref(), now_ms));
+            let environment = execution.as_ref().map(|id| NewEnvironment {
+                execution: id.clone(),
+                ..NewEnvironment::default()
+            });
+            let place = (&scope, environment.as_ref());
+            add(view, caller, (&mut decision, new), place).await?;
             Ok((decision, ()))
         })
         .await?;
@@ -121,7 +122,40 @@ pub async fn create(
     })
 }
 
-async fn require_not_cancelling(view: &Reader, caller: &Caller) -> Result<(), Error> {
+/// The execution that is to make the environment of a new deployment.
+#[derive(Debug, Default)]
+pub(crate) struct NewEnvironment {
+    /// Its id.
+    pub(crate) execution: String,
+    /// Whether it waits for others to end.
+    pub(crate) is_queued: bool,
+    /// The group it belongs to.
+    pub(crate) group: Option<String>,
+}
+
+/// Adds a new deployment to a decision.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) async fn add(
+    view: &Reader,
+    caller: &Caller,
+    (decision, new): (&mut Decision, &CreateDeployment),
+    (scope, environment): (&Scope, Option<&NewEnvironment>),
+) -> Result<(), Error> {
+    let tenant = scope.tenant.as_str();
+    check_blueprint(view, caller, new, &scope.visibility).await?;
+    decision.rests_on(view, stream(tenant, &new.id)).await?;
+    make_room(view, decision, (tenant, &new.id), &scope.visibility).await?;
+    decide(decision, new, scope, (environment, clock::now_ms()));
+    Ok(())
+}
+
+/// Refuses what an execution must not begin while it is being cancelled.
+///
+/// # Errors
+/// 403.
+pub(crate) async fn require_not_cancelling(view: &Reader, caller: &Caller) -> Result<(), Error> {
     let own = own_execution::load(view, caller).await?;
     if !own.is_some_and(|execution| execution.status.contains("cancelling")) {
         return Ok(());
@@ -241,8 +275,9 @@ fn decide(
     decision: &mut Decision,
     new: &CreateDeployment,
     scope: &Scope,
-    (execution, now_ms): (Option<&str>, i64),
+    (environment, now_ms): (Option<&NewEnvironment>, i64),
 ) {
+    let execution = environment.map(|environment| environment.execution.as_str());
     let tenant = scope.tenant.as_str();
     let of = stream(tenant, &new.id);
     let attached = labels::replaced(&[], &new.labels, (now_ms, &scope.created_by));
@@ -273,12 +308,13 @@ fn decide(
         workdir(decision, &tree(tenant, &new.id), &restored.workdir);
         return;
     }
-    let Some(execution) = execution else {
+    let Some(environment) = environment else {
         return;
     };
+    let execution = environment.execution.as_str();
     decision.event(
         StreamId::scoped(Category::Execution, tenant, execution),
-        Event::ExecutionCreated(start(new, &created, execution, now_ms)),
+        Event::ExecutionCreated(start(new, &created, environment, now_ms)),
     );
     let latest = DeploymentChanged {
         latest_execution: Some(execution.to_owned()),
@@ -293,7 +329,7 @@ fn decide(
 fn start(
     new: &CreateDeployment,
     created: &DeploymentCreated,
-    id: &str,
+    environment: &NewEnvironment,
     now_ms: i64,
 ) -> ExecutionCreated {
     let labels = created.labels.iter().map(|label| {
@@ -310,10 +346,14 @@ fn start(
         "display_name": new.display_name,
     });
     ExecutionCreated {
-        id: id.to_owned(),
+        id: environment.execution.clone(),
+        execution_group_id: environment.group.clone(),
         scope: created.scope.clone(),
         workflow_id: CREATE_WORKFLOW.to_owned(),
-        status: "pending".to_owned(),
+        status: match environment.is_queued {
+            true => "queued".to_owned(),
+            false => "pending".to_owned(),
+        },
         parameters_json: parameters.to_string(),
         allow_custom_parameters: true,
         created_at_ms: now_ms,

@@ -48,35 +48,63 @@ pub async fn delete(
     how: DeleteDeployment,
 ) -> Result<String, Error> {
     caller.require(Permission::DeploymentDelete)?;
-    let now_ms = clock::now_ms();
     let execution = own_execution::new_id();
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller.get(view, MODEL, id).await?;
-            let deployment: Deployment = row.resource()?;
-            let tenant = deployment.tenant_name.as_str();
             let mut decision = Decision::nothing();
-            decision.rests_on(view, stream(tenant, id)).await?;
-            check(view, &deployment, how).await?;
-            decision.event(
-                stream(tenant, id),
-                Event::DeploymentChanged(DeploymentChanged {
-                    id: id.to_owned(),
-                    tenant: tenant.to_owned(),
-                    updated_at_ms: deployment.own.updated_at_ms,
-                    deployment_status: Some("in_progress".to_owned()),
-                    ..DeploymentChanged::default()
-                }),
-            );
-            decision.event(
-                StreamId::scoped(Category::Execution, tenant, &execution),
-                Event::ExecutionCreated(start(&deployment, caller, (&execution, now_ms), how)),
-            );
+            let place = (execution.as_str(), Place::default());
+            begin(view, caller, (&mut decision, place), (id, how)).await?;
             Ok((decision, ()))
         })
         .await?;
     Ok(execution)
+}
+
+/// Where the execution of a deletion stands among others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place<'a> {
+    /// Whether it waits for others to end.
+    pub(crate) is_queued: bool,
+    /// The group it belongs to.
+    pub(crate) group: Option<&'a str>,
+}
+
+/// Adds the beginning of a deletion to a decision.
+///
+/// # Errors
+/// As [`delete`].
+pub(crate) async fn begin(
+    view: &Reader,
+    caller: &Caller,
+    (decision, (execution, place)): (&mut Decision, (&str, Place<'_>)),
+    (id, how): (&str, DeleteDeployment),
+) -> Result<(), Error> {
+    let row = caller.get(view, MODEL, id).await?;
+    let deployment: Deployment = row.resource()?;
+    let tenant = deployment.tenant_name.as_str();
+    decision.rests_on(view, stream(tenant, id)).await?;
+    check(view, &deployment, how).await?;
+    decision.event(
+        stream(tenant, id),
+        Event::DeploymentChanged(DeploymentChanged {
+            id: id.to_owned(),
+            tenant: tenant.to_owned(),
+            updated_at_ms: deployment.own.updated_at_ms,
+            deployment_status: Some("in_progress".to_owned()),
+            ..DeploymentChanged::default()
+        }),
+    );
+    let mut created = start(&deployment, caller, (execution, clock::now_ms()), how);
+    created.execution_group_id = place.group.map(str::to_owned);
+    if place.is_queued {
+        created.status = "queued".to_owned();
+    }
+    decision.event(
+        StreamId::scoped(Category::Execution, tenant, execution),
+        Event::ExecutionCreated(created),
+    );
+    Ok(())
 }
 
 fn start(

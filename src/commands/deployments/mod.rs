@@ -18,9 +18,12 @@ use stratalog_schema::{Category, StreamId};
 use crate::error::Error;
 
 pub use create::{CreateDeployment, Restored, create};
+pub(crate) use create::{NewEnvironment, add, require_not_cancelling};
 pub use delete::{DeleteDeployment, delete, deleted};
+pub(crate) use delete::{Place, begin as begin_deletion};
 pub use environment::create_environment;
 pub use evaluate::{capabilities, functions, instance, nodes, outputs};
+pub(crate) use patch::require_parents;
 pub use patch::{PatchDeployment, patch};
 pub use visibility::set_visibility;
 

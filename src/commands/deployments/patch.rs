@@ -261,7 +261,7 @@ fn merged(deployment: &Deployment, wanted: &[Wanted], own: Option<&Execution>) -
 }
 
 /// Whoever is named as parent must exist, and must not be the deployment itself.
-async fn require_parents(
+pub(crate) async fn require_parents(
     view: &View,
     deployment: &Deployment,
     wanted: &[Wanted],

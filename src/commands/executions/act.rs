@@ -1,7 +1,7 @@
 //! `POST /executions/{id}`: cancelling and resuming.
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
     views::{
@@ -14,7 +14,7 @@ use stratalog_schema::{
     events::{ExecutionResumed, OperationChange, OperationsChanged},
 };
 
-use super::{load, status::status_decision, stream};
+use super::{load, noted, status::status_decision, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
@@ -38,6 +38,8 @@ pub enum Action {
     ForceResume,
     /// It goes to the end of the queue, if it waits there.
     Requeue,
+    /// It is taken for failed at once, whatever its workflow does.
+    ForceTerminal,
 }
 
 impl Action {
@@ -53,10 +55,11 @@ impl Action {
             "resume" => Self::Resume,
             "force-resume" => Self::ForceResume,
             "requeue" => Self::Requeue,
+            "force-terminal" => Self::ForceTerminal,
             _ => {
                 return Err(Error::bad_parameters(format!(
                     "Invalid action: {name}, Valid action values are: ['cancel', 'force-cancel', \
-                     'kill', 'resume', 'force-resume', 'requeue']"
+                     'kill', 'resume', 'force-resume', 'requeue', 'force-terminal']"
                 )));
             }
         })
@@ -71,9 +74,12 @@ pub async fn act(
     ctx: &Context,
     caller: &Caller,
     id: &str,
-    action: Action,
+    (action, reason): (Action, Option<&str>),
 ) -> Result<(Execution, i64), Error> {
     caller.require(Permission::ExecutionCancel)?;
+    if action == Action::ForceTerminal {
+        caller.require(Permission::SetExecutionDetails)?;
+    }
     let (appended, execution) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
@@ -84,6 +90,9 @@ pub async fn act(
                     resume(view, &mut execution, action == Action::ForceResume).await?
                 }
                 Action::Requeue => requeue(view, &mut execution).await?,
+                Action::ForceTerminal => {
+                    end_by_force(view, &mut execution, (caller, reason)).await?
+                }
                 _ => cancel(view, &mut execution, action).await?,
             };
             Ok((decision, execution))
@@ -117,6 +126,56 @@ async fn cancel(
         ));
     }
     status_decision(view, execution, (status, None)).await
+}
+
+/// As [`act`], for one of a group: what waits is cancelled at once.
+pub(crate) async fn cancel_in_group(
+    view: &store::View,
+    execution: &mut Execution,
+    action: Action,
+) -> Result<Decision, Error> {
+    if matches!(execution.status.as_str(), "queued" | "scheduled") {
+        return status_decision(view, execution, ("cancelled", None)).await;
+    }
+    match cancel(view, execution, action).await {
+        Err(Error::Refused { .. }) => Ok(Decision::nothing()),
+        decided => decided,
+    }
+}
+
+/// What no other action ends, an administrator ends, who says why. What still runs of it is not
+/// heard any more.
+async fn end_by_force(
+    view: &store::View,
+    execution: &mut Execution,
+    (caller, reason): (&Caller, Option<&str>),
+) -> Result<Decision, Error> {
+    let current = execution.status.clone();
+    let Some(reason) = reason.map(str::trim).filter(|reason| !reason.is_empty()) else {
+        return Err(Error::bad_parameters(
+            "A `reason` is needed to end an execution by force",
+        ));
+    };
+    if is_end(&current) {
+        return Err(Error::refused(
+            ErrorCode::IllegalAction,
+            format!(
+                "Can't force-terminal execution {} because it's in status {current}",
+                execution.id
+            ),
+        ));
+    }
+    let error = format!("Ended by force by `{}`: {reason}", caller.username);
+    let mut decision = Decision::nothing();
+    let inputs = json!({"actor": caller.username, "reason": reason, "status": current});
+    decision
+        .events
+        .push(noted(execution, "force-terminal", &inputs));
+    let ended = status_decision(view, execution, ("failed", Some(&error))).await?;
+    decision.events.extend(ended.events);
+    decision.expected.extend(ended.expected);
+    decision.telemetry.extend(ended.telemetry);
+    Ok(decision)
 }
 
 /// Only what waits can wait again.
@@ -157,6 +216,15 @@ async fn resume(
         // it runs: whoever takes executions over does so without being asked
         return Ok(Decision::nothing());
     }
+    resume_as(view, execution, (force, "pending")).await
+}
+
+/// A failed or cancelled execution goes on, now or from the queue.
+pub(crate) async fn resume_as(
+    view: &store::View,
+    execution: &mut Execution,
+    (force, status): (bool, &str),
+) -> Result<Decision, Error> {
     let mut decision = Decision::nothing();
     let changes = stream(&execution.tenant_name, &execution.id);
     decision.rests_on(view, changes.clone()).await?;
@@ -178,9 +246,10 @@ async fn resume(
     decision.event(changes, Event::ExecutionResumed(event));
     execution.resume = true;
     let error = execution.error.clone();
-    let pending = status_decision(view, execution, ("pending", error.as_deref())).await?;
+    let waiting = status_decision(view, execution, (status, error.as_deref())).await?;
     execution.ended_at = None;
-    decision.events.extend(pending.events);
+    decision.events.extend(waiting.events);
+    decision.telemetry.extend(waiting.telemetry);
     Ok(decision)
 }
 

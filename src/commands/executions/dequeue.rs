@@ -1,14 +1,22 @@
 //! Queued executions begin when what stood in their way has ended.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
-    views::{deployments::Deployment, executions::Execution, scoped},
+    views::{
+        deployments::Deployment, execution_groups::ExecutionGroup, executions::Execution, scoped,
+    },
 };
 use stratalog_schema::Meta;
 
-use super::{ACTIVE, available, start::workflow, status::status_decision};
+use super::{
+    ACTIVE, available,
+    start::{check_environment, workflow},
+    status::status_decision,
+};
 use crate::{
+    commands::deployments::CREATE_WORKFLOW,
     context::Context,
     error::Error,
     store::{self, Decision},
@@ -31,34 +39,25 @@ pub async fn dequeue(ctx: &Context) -> Result<usize, Error> {
 }
 
 async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
-    let queued: Vec<Execution> = view.select_as(&in_states(&["queued"])).await?;
+    let mut queued: Vec<Execution> = view.select_as(&in_states(&["queued"])).await?;
     let mut decision = Decision::nothing();
     if queued.is_empty() {
         return Ok((decision, 0));
     }
+    // an environment comes before what is to run in it
+    queued.sort_by_key(|execution| execution.workflow_id != CREATE_WORKFLOW);
     let active: Vec<Execution> = view.select_as(&in_states(&ACTIVE)).await?;
-    let mut count = active.len();
-    let place = |execution: &Execution| {
-        let id = execution.deployment_id.as_ref()?;
-        Some(scoped(&execution.tenant_name, id))
-    };
-    let mut busy: BTreeSet<String> = active.iter().filter_map(place).collect();
-    let exclusive = |execution: &&Execution| {
-        execution.is_system_workflow && execution.workflow_id != "create_snapshot"
-    };
-    if active.iter().any(|execution| exclusive(&execution)) {
+    if active.iter().any(is_exclusive) {
         return Ok((decision, 0));
     }
-    let alone = queued
-        .iter()
-        .find(exclusive)
-        .map(|execution| execution.id.clone());
+    let alone = queued.iter().find(|e| is_exclusive(e));
+    let alone = alone.map(|execution| execution.id.clone());
+    let mut room = Room::of(view, &active, &queued).await?;
     let mut begun = 0;
     for mut execution in queued {
-        let may_begin = match (&alone, place(&execution)) {
-            (Some(id), _) => execution.id == *id && count == 0,
-            (None, Some(place)) => count < ACTIVE_MAX && busy.insert(place),
-            (None, None) => count < ACTIVE_MAX,
+        let may_begin = match &alone {
+            Some(id) => execution.id == *id && room.active == 0,
+            None => room.admits(&execution),
         };
         if !may_begin {
             continue;
@@ -70,16 +69,97 @@ async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
                 Some(format!("Error dequeueing execution: {reason}")),
             ),
         };
-        count += usize::from(outcome.0 == "pending");
+        let inputs = json!({"active": room.active, "active_max": ACTIVE_MAX});
+        if outcome.0 == "pending" {
+            room.take(&execution);
+        }
         begun += 1;
-        let status = (outcome.0, outcome.1.as_deref());
-        let changed = status_decision(view, &mut execution, status).await?;
         decision
             .rests_on(view, super::stream(&execution.tenant_name, &execution.id))
             .await?;
+        decision
+            .events
+            .push(super::noted(&execution, "dequeued", &inputs));
+        let status = (outcome.0, outcome.1.as_deref());
+        let changed = status_decision(view, &mut execution, status).await?;
         decision.events.extend(changed.events);
+        decision.expected.extend(changed.expected);
+        decision.telemetry.extend(changed.telemetry);
     }
     Ok((decision, begun))
+}
+
+fn is_exclusive(execution: &Execution) -> bool {
+    execution.is_system_workflow && execution.workflow_id != "create_snapshot"
+}
+
+fn place(execution: &Execution) -> Option<String> {
+    let id = execution.deployment_id.as_ref()?;
+    Some(scoped(&execution.tenant_name, id))
+}
+
+fn group(execution: &Execution) -> Option<String> {
+    let id = execution.own.execution_group_id.as_ref()?;
+    Some(scoped(&execution.tenant_name, id))
+}
+
+/// What may still begin.
+struct Room {
+    active: usize,
+    /// Deployments on which something runs, or on which something waits that goes first.
+    busy: BTreeSet<String>,
+    /// How many more of each group.
+    groups: BTreeMap<String, i64>,
+}
+
+impl Room {
+    async fn of(
+        view: &store::View,
+        active: &[Execution],
+        queued: &[Execution],
+    ) -> Result<Self, Error> {
+        let keys: BTreeSet<String> = queued.iter().filter_map(group).collect();
+        let mut groups = BTreeMap::new();
+        if !keys.is_empty() {
+            let keys = keys.into_iter().collect();
+            let query = ListQuery::all(View::ExecutionGroups, Scope::Everything)
+                .with(Condition::Keys(keys));
+            let found: Vec<ExecutionGroup> = view.select_as(&query).await?;
+            for group in found {
+                groups.insert(scoped(&group.tenant_name, &group.id), group.concurrency);
+            }
+        }
+        for key in active.iter().filter_map(group) {
+            if let Some(left) = groups.get_mut(&key) {
+                *left -= 1;
+            }
+        }
+        Ok(Self {
+            active: active.len(),
+            busy: active.iter().filter_map(place).collect(),
+            groups,
+        })
+    }
+
+    fn admits(&mut self, execution: &Execution) -> bool {
+        let is_free = place(execution).is_none_or(|place| {
+            let is_first = !self.busy.contains(&place);
+            if execution.workflow_id == CREATE_WORKFLOW {
+                self.busy.insert(place);
+            }
+            is_first
+        });
+        let group = group(execution).and_then(|key| self.groups.get(&key));
+        is_free && self.active < ACTIVE_MAX && group.is_none_or(|left| *left > 0)
+    }
+
+    fn take(&mut self, execution: &Execution) {
+        self.active += 1;
+        self.busy.extend(place(execution));
+        if let Some(left) = group(execution).and_then(|key| self.groups.get_mut(&key)) {
+            *left -= 1;
+        }
+    }
 }
 
 fn in_states(statuses: &[&str]) -> ListQuery {
@@ -97,6 +177,13 @@ async fn unavailable(view: &store::View, execution: &Execution) -> Result<Option
     let Some(deployment) = deployment else {
         return Ok(Some(format!("the deployment {id} is gone")));
     };
+    if execution.workflow_id != CREATE_WORKFLOW {
+        match check_environment(view, &deployment).await {
+            Ok(()) => {}
+            Err(Error::Refused { message, .. }) => return Ok(Some(message)),
+            Err(error) => return Err(error),
+        }
+    }
     let checked = match workflow(Some(&deployment), &execution.workflow_id) {
         Ok(Some(spec)) if !execution.own.force => {
             available::check(view, &deployment, (&execution.workflow_id, &spec)).await

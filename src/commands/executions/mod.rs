@@ -4,11 +4,13 @@ mod act;
 mod available;
 mod delete;
 mod dequeue;
+mod group;
 mod new;
 mod parameters;
 mod start;
 mod status;
 pub mod telemetry;
+mod timeline;
 mod token;
 
 #[cfg(test)]
@@ -19,19 +21,22 @@ use stratalog_projections::{
     Condition, ListQuery, Scope, View,
     views::{executions::Execution, scoped},
 };
-use stratalog_schema::{Category, StreamId};
+use stratalog_schema::{Category, Event, StreamId, events::DecisionNoted};
 
 pub use act::{Action, act};
+pub(crate) use act::{cancel_in_group, resume_as};
 pub(crate) use available::Surroundings;
 pub use delete::{Delete, delete};
 pub use dequeue::dequeue;
+pub(crate) use group::{InGroup, prepare_in_group};
 pub use new::NewExecution;
-pub(crate) use start::active_anywhere;
+pub(crate) use start::{Prepared, WAIT_AFTER_FAIL_S, active_anywhere, prepare, require_workflow};
 pub use start::{Restored, StartExecution, start};
 pub use status::{set_status, status_decision};
+pub use timeline::{Step, Timeline, timeline};
 pub use token::{clear_token, issue_token};
 
-use crate::{auth::Caller, error::Error, store};
+use crate::{auth::Caller, clock, error::Error, log::NewEvent, store};
 
 /// How the resource is called in messages.
 pub const MODEL: (View, &str) = (View::Executions, "Execution");
@@ -70,6 +75,22 @@ pub fn is_hidden(workflow_id: &str) -> bool {
 /// The stream of an execution, its graphs and operations.
 pub(crate) fn stream(tenant: &str, id: &str) -> StreamId {
     StreamId::scoped(Category::Execution, tenant, id)
+}
+
+/// What was decided of an execution, with what was seen then.
+pub(crate) fn noted(execution: &Execution, kind: &str, inputs: &Value) -> NewEvent {
+    noted_of((&execution.tenant_name, &execution.id), kind, inputs)
+}
+
+fn noted_of((tenant, id): (&str, &str), kind: &str, inputs: &Value) -> NewEvent {
+    let event = DecisionNoted {
+        execution_id: id.to_owned(),
+        tenant: tenant.to_owned(),
+        kind: kind.to_owned(),
+        inputs_json: inputs.to_string(),
+        at_ms: clock::now_ms(),
+    };
+    NewEvent::new(stream(tenant, id), Event::DecisionNoted(event))
 }
 
 /// The execution as the caller sees it.

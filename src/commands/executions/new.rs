@@ -84,6 +84,11 @@ impl NewExecution {
         &self.event.id
     }
 
+    /// Its tenant.
+    pub fn tenant(&self) -> &str {
+        self.event.scope.as_ref().map_or("", |scope| &scope.tenant)
+    }
+
     /// Its workflow.
     pub fn workflow_id(&self) -> &str {
         &self.event.workflow_id

@@ -1,5 +1,5 @@
 //! `POST /executions`: decides whether a workflow runs now, later or not at all.
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
     views::{deployments::Deployment, executions::Execution, scoped},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long others may go on after a failure, where nobody says anything else.
-pub(super) const WAIT_AFTER_FAIL_S: i64 = 600;
+pub(crate) const WAIT_AFTER_FAIL_S: i64 = 600;
 
 /// A workflow to run.
 #[derive(Debug, Clone, Default)]
@@ -89,9 +89,11 @@ impl Restored {
 
 /// How a start went: a refusal may leave a failed execution behind.
 #[derive(Debug)]
-enum Outcome {
-    Created(String),
-    Refused(Error),
+pub(crate) struct Prepared {
+    /// The execution.
+    pub id: String,
+    /// Why it failed already.
+    pub refusal: Option<Error>,
 }
 
 /// Creates an execution; the executor sees it in the log and runs it.
@@ -109,20 +111,24 @@ pub async fn start(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            decide(view, caller, &command).await
+            prepare(view, caller, &command).await
         })
         .await?;
-    match outcome {
-        Outcome::Created(id) => Ok((id, appended.last_position)),
-        Outcome::Refused(error) => Err(error),
+    match outcome.refusal {
+        None => Ok((outcome.id, appended.last_position)),
+        Some(error) => Err(error),
     }
 }
 
-async fn decide(
+/// What a start comes to.
+///
+/// # Errors
+/// Those of [`start`] that leave nothing behind.
+pub(crate) async fn prepare(
     view: &store::View,
     caller: &Caller,
     command: &StartExecution,
-) -> Result<(Decision, Outcome), Error> {
+) -> Result<(Decision, Prepared), Error> {
     let deployment: Option<Deployment> = match command.deployment_id.as_str() {
         "" => {
             caller.require(Permission::SetExecutionDetails)?;
@@ -163,7 +169,10 @@ async fn decide(
 }
 
 /// What the environment's own creation says about running anything in it.
-async fn check_environment(view: &store::View, deployment: &Deployment) -> Result<(), Error> {
+pub(super) async fn check_environment(
+    view: &store::View,
+    deployment: &Deployment,
+) -> Result<(), Error> {
     let Some(id) = &deployment.create_execution else {
         return Ok(());
     };
@@ -225,7 +234,15 @@ pub(super) fn workflow(
     ))
 }
 
-fn merged(
+/// Refuses a workflow that a deployment does not have.
+///
+/// # Errors
+/// 400.
+pub(crate) fn require_workflow(deployment: &Deployment, workflow_id: &str) -> Result<(), Error> {
+    workflow(Some(deployment), workflow_id).map(drop)
+}
+
+pub(super) fn merged(
     command: &StartExecution,
     spec: Option<&Map<String, Value>>,
 ) -> Result<Map<String, Value>, Error> {
@@ -241,7 +258,7 @@ fn merged(
     )
 }
 
-fn fill(new: &mut NewExecution, command: &StartExecution, is_system: bool) {
+pub(super) fn fill(new: &mut NewExecution, command: &StartExecution, is_system: bool) {
     let restored = &command.restored;
     let event = new.event_mut();
     event.is_dry_run = command.dry_run;
@@ -264,7 +281,7 @@ fn fill(new: &mut NewExecution, command: &StartExecution, is_system: bool) {
         .unwrap_or_else(|| is_hidden(&command.workflow_id));
 }
 
-async fn checked(
+pub(super) async fn checked(
     view: &store::View,
     deployment: &Deployment,
     command: &StartExecution,
@@ -278,21 +295,35 @@ async fn checked(
     }
 }
 
-fn created(new: NewExecution) -> Result<(Decision, Outcome), Error> {
+fn created(new: NewExecution) -> Result<(Decision, Prepared), Error> {
     let id = new.id().to_owned();
     let mut decision = Decision::nothing();
     decision.events.push(new.into_event());
-    Ok((decision, Outcome::Created(id)))
+    Ok((decision, Prepared { id, refusal: None }))
+}
+
+/// It waits in the queue; why is noted.
+pub(super) fn waiting(
+    mut new: NewExecution,
+    because: &Value,
+) -> Result<(Decision, Prepared), Error> {
+    new.event_mut().status = "queued".to_owned();
+    let tenant = new.tenant().to_owned();
+    let (mut decision, prepared) = created(new)?;
+    let note = super::noted_of((&tenant, &prepared.id), "queued", because);
+    decision.events.push(note);
+    Ok((decision, prepared))
 }
 
 /// What was refused while it was being prepared stays visible as a failed execution.
-fn refused(mut new: NewExecution, error: Error) -> Result<(Decision, Outcome), Error> {
+pub(super) fn refused(mut new: NewExecution, error: Error) -> Result<(Decision, Prepared), Error> {
     let event = new.event_mut();
     event.status = "failed".to_owned();
     event.error = Some(format!("Error preparing execution: {error}"));
     event.ended_at_ms = Some(event.created_at_ms);
-    let (decision, _) = created(new)?;
-    Ok((decision, Outcome::Refused(error)))
+    let (decision, mut prepared) = created(new)?;
+    prepared.refusal = Some(error);
+    Ok((decision, prepared))
 }
 
 /// Pending, queued behind others, or refused because of them.
@@ -300,8 +331,8 @@ async fn queued(
     view: &store::View,
     command: &StartExecution,
     deployment: Option<&Deployment>,
-    mut new: NewExecution,
-) -> Result<(Decision, Outcome), Error> {
+    new: NewExecution,
+) -> Result<(Decision, Prepared), Error> {
     let mut in_the_way = None;
     match deployment {
         None if is_hidden(&command.workflow_id) && command.workflow_id != "create_snapshot" => {
@@ -309,9 +340,8 @@ async fn queued(
         }
         None => {}
         Some(deployment) => {
-            if active_anywhere(view, true).await?.is_some() {
-                new.event_mut().status = "queued".to_owned();
-                return created(new);
+            if let Some(other) = active_anywhere(view, true).await? {
+                return waiting(new, &json!({"system_workflow": other.id}));
             }
             if !command.force && command.workflow_id != "update" {
                 let place = (deployment.tenant_name.as_str(), deployment.id.as_str());
@@ -326,8 +356,7 @@ async fn queued(
         return rest_on_deployment(view, deployment, new).await;
     };
     if command.queue {
-        new.event_mut().status = "queued".to_owned();
-        return created(new);
+        return waiting(new, &json!({"running": other.id, "status": other.status}));
     }
     Err(Error::refused(
         ErrorCode::ExistingRunningExecution,
@@ -341,11 +370,11 @@ async fn queued(
 
 /// Two starts at the same moment must not both find the deployment idle: the deployment's stream
 /// decides between them.
-async fn rest_on_deployment(
+pub(super) async fn rest_on_deployment(
     view: &store::View,
     deployment: Option<&Deployment>,
     new: NewExecution,
-) -> Result<(Decision, Outcome), Error> {
+) -> Result<(Decision, Prepared), Error> {
     let event = deployment.map(|deployment| super::status::latest(deployment, &new));
     let (mut decision, outcome) = created(new)?;
     if let Some(event) = event {

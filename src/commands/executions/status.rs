@@ -14,7 +14,7 @@ use super::{available, load, parameters_of, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::deployments,
+    commands::{deployments, execution_groups},
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -116,6 +116,7 @@ pub async fn status_decision(
     apply(execution, &event);
     let changes = stream(&tenant, &execution.id);
     decision.event(changes, Event::ExecutionStatusChanged(event));
+    execution_groups::execution_changed(view, execution, &mut decision).await?;
     let Some(deployment_id) = execution.deployment_id.clone() else {
         return Ok(decision);
     };

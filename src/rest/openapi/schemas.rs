@@ -23,7 +23,10 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::Snapshots => "Snapshot",
         View::Agents => "Agent",
         View::Filters => "Filter",
-        View::Files => return None,
+        View::Schedules => "ExecutionSchedule",
+        View::DeploymentGroups => "DeploymentGroup",
+        View::ExecutionGroups => "ExecutionGroup",
+        View::Files | View::DeploymentGroupMembers => return None,
     })
 }
 

@@ -8,7 +8,10 @@ use warp::Filter;
 
 use crate::{
     auth::Permission,
-    commands::executions::{self, Action, Delete, MODEL, Restored, StartExecution},
+    commands::{
+        self,
+        executions::{self, Action, Delete, MODEL, Restored, StartExecution},
+    },
     context::Context,
     error::Error,
     rest::{
@@ -29,6 +32,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             act(ctx),
             patch(ctx),
             should_start(ctx),
+            timeline(ctx),
         ]))
         .boxed()
 }
@@ -46,6 +50,10 @@ fn all(ctx: &Arc<Context>) -> Route {
             if !with_system {
                 let no = vec!["false".to_owned()];
                 conditions.push(Condition::AnyOf("is_system_workflow".to_owned(), no));
+            }
+            if let Some(group) = req.query().get("_group_id") {
+                let group = vec![group.to_owned()];
+                conditions.push(Condition::AnyOf("execution_group_id".to_owned(), group));
             }
             list::answer_where(
                 &req,
@@ -145,11 +153,6 @@ impl Start {
     fn into_command(self) -> Result<StartExecution, Error> {
         let missing =
             |name: &str| Error::bad_parameters(format!("Missing {name} in json request body"));
-        if self.scheduled_time.is_some() {
-            return Err(Error::bad_parameters(
-                "Scheduled executions are not available in this version of the manager",
-            ));
-        }
         let parameters = match self.parameters {
             Value::Null => Map::new(),
             Value::Object(map) => map,
@@ -189,6 +192,17 @@ impl Start {
     }
 }
 
+/// What clients are told of an execution that is yet to be created.
+const SCHEDULED: &str = concat!(
+    r#"{"created_at":null,"id":null,"visibility":null,"ended_at":null,"error":null,"#,
+    r#""is_system_workflow":null,"parameters_p":null,"parameters":null,"status":"scheduled","#,
+    r#""workflow_id":null,"started_at":null,"scheduled_for":null,"is_dry_run":null,"#,
+    r#""resume":null,"total_operations":0,"finished_operations":0,"#,
+    r#""allow_custom_parameters":false,"blueprint_id":null,"deployment_display_name":null,"#,
+    r#""deployment_id":null,"status_display":"scheduled","tenant_name":null,"#,
+    r#""created_by":null,"resource_availability":null,"private_resource":false}"#
+);
+
 /// `POST /executions`
 fn start(ctx: &Arc<Context>) -> Route {
     warp::path::end()
@@ -198,7 +212,13 @@ fn start(ctx: &Arc<Context>) -> Route {
             let Request {
                 ctx, caller, body, ..
             } = req?;
-            let (id, _) = executions::start(&ctx, &caller, body.into_command()?).await?;
+            let time = body.scheduled_time.clone();
+            let command = body.into_command()?;
+            if let Some(time) = time {
+                commands::schedules::schedule_execution(&ctx, &caller, &command, &time).await?;
+                return Ok(Answer::text(SCHEDULED));
+            }
+            let (id, _) = executions::start(&ctx, &caller, command).await?;
             let view = ctx.store.read(stratalog_projections::At::Now).await?;
             let key = scoped(caller.tenant()?, &id);
             let row = view.row(View::Executions, &key).await?;
@@ -273,6 +293,8 @@ fn delete(ctx: &Arc<Context>) -> Route {
 #[derive(Debug, Deserialize)]
 struct Act {
     action: String,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// `POST /executions/{id}`
@@ -285,6 +307,7 @@ fn act(ctx: &Arc<Context>) -> Route {
                 ctx, caller, body, ..
             } = req?;
             let action = Action::parse(&body.action)?;
+            let action = (action, body.reason.as_deref());
             let (execution, position) = executions::act(&ctx, &caller, &id, action).await?;
             Ok(Answer::json(&execution)?.at(position))
         })
@@ -334,6 +357,27 @@ fn should_start(ctx: &Arc<Context>) -> Route {
                 "scheduled" | "queued" | "pending"
             );
             Ok(Answer::json(&waits)?.at(position))
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `GET /executions/{id}/timeline`
+fn timeline(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment / "timeline")
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            req.caller.require(Permission::ExecutionGet)?;
+            let page = (req.query().number("_after")?, req.query().number("_size")?);
+            let view = req.view().await?;
+            let execution = req.caller.get(&view, MODEL, &id).await?.resource()?;
+            let timeline = executions::timeline(&view, &execution, page).await?;
+            let position = view.position();
+            drop(view.finish().await?);
+            let body = json!({"items": timeline.steps, "metadata": {"next": timeline.next}});
+            Ok(Answer::json(&body)?.at(position))
         })
         .map(reply::ok)
         .boxed()

@@ -9,10 +9,13 @@ mod audit;
 mod blueprints;
 mod cluster;
 mod config;
+mod deployment_groups;
 mod deployments;
 mod edition;
 mod evaluate;
 mod events;
+mod execution_groups;
+mod execution_schedules;
 mod executions;
 mod filters;
 mod health;
@@ -41,10 +44,13 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         blueprints::routes(ctx),
         cluster::routes(ctx),
         config::routes(ctx),
+        deployment_groups::routes(ctx),
         deployments::routes(ctx),
         edition::routes(ctx),
         evaluate::routes(ctx),
         events::routes(ctx),
+        execution_groups::routes(ctx),
+        execution_schedules::routes(ctx),
         executions::routes(ctx),
         filters::routes(ctx),
         labels::routes(ctx),

@@ -20,7 +20,7 @@ struct Summary {
     fields: &'static [&'static str],
 }
 
-static SUMMARIES: [Summary; 5] = [
+static SUMMARIES: [Summary; 6] = [
     Summary {
         name: "deployments",
         view: ViewName::Deployments,
@@ -72,6 +72,12 @@ static SUMMARIES: [Summary; 5] = [
         view: ViewName::Blueprints,
         permission: Permission::BlueprintList,
         fields: &["tenant_name", "visibility"],
+    },
+    Summary {
+        name: "execution_schedules",
+        view: ViewName::Schedules,
+        permission: Permission::ExecutionScheduleList,
+        fields: &["deployment_id", "workflow_id", "tenant_name", "visibility"],
     },
 ];
 

@@ -32,6 +32,7 @@ async fn answer(req: &Request) -> Result<Answer, Error> {
     let (offset, size) = (listing.query.offset, listing.query.size.take());
     listing.query.offset = 0;
     let view = req.view().await?;
+    listing.narrow(req, &view, None).await?;
     let mut sampled: BTreeMap<(String, String), Deployment> = BTreeMap::new();
     for row in view.select(&listing.query).await? {
         let deployment: Deployment = row.resource()?;

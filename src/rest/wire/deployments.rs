@@ -8,7 +8,7 @@ use stratalog_projections::{
     views::{deployments::Deployment, scoped},
 };
 
-use super::{appended, id_of, tenant_of, workflows};
+use super::{appended, groups, id_of, tenant_of, workflows};
 use crate::{error::Error, rest::Include, store::View};
 
 /// Members that come from other rows.
@@ -45,9 +45,11 @@ pub(in crate::rest) async fn join(
         |names: &[&str]| include.is_none_or(|include| names.iter().any(|name| include.names(name)));
     let (with_instances, with_operations) = (wants(&INSTANCES), wants(&OPERATIONS));
     // sent together, answered in one round trip
-    let (instances, operations) = futures::try_join!(
+    let with_groups = wants(&["deployment_groups"]);
+    let (instances, operations, groups) = futures::try_join!(
         count_instances(view, if with_instances { rows } else { &[] }),
-        count_operations(view, if with_operations { rows } else { &[] })
+        count_operations(view, if with_operations { rows } else { &[] }),
+        groups::around_deployments(view, if with_groups { rows } else { &[] })
     )?;
     let document = |row: &StoredRow| {
         let of = |counts: &HashMap<String, Pair>| counts.get(&row.key).copied();
@@ -59,12 +61,14 @@ pub(in crate::rest) async fn join(
             finished,
             total,
         };
-        appended(&row.doc, &members(counts))
+        appended(&row.doc, &members(counts, groups.get(&row.key)))
     };
     Ok(rows.iter().map(document).collect())
 }
 
-fn members(counts: Counts) -> String {
+fn members(counts: Counts, groups: Option<&Vec<String>>) -> String {
+    let none = Vec::new();
+    let groups = Value::from(groups.unwrap_or(&none).clone());
     let Counts {
         drifted,
         unavailable,
@@ -72,7 +76,7 @@ fn members(counts: Counts) -> String {
         total,
     } = counts;
     format!(
-        r#""drifted_instances":{drifted},"unavailable_instances":{unavailable},"latest_execution_finished_operations":{finished},"latest_execution_total_operations":{total},"workdir_zip":null,"deployment_groups":[]"#
+        r#""drifted_instances":{drifted},"unavailable_instances":{unavailable},"latest_execution_finished_operations":{finished},"latest_execution_total_operations":{total},"workdir_zip":null,"deployment_groups":{groups}"#
     )
 }
 

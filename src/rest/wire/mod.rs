@@ -1,7 +1,9 @@
 //! Documents as clients see them: the stored ones, with what is joined on reading appended.
 pub(super) mod blueprints;
 pub(super) mod deployments;
+pub(super) mod groups;
 pub(super) mod nodes;
+pub(super) mod schedules;
 pub(super) mod users;
 pub(super) mod workflows;
 
