@@ -55,6 +55,9 @@ fn condition(view: View, given: &Value) -> Result<Condition, Error> {
         }));
     }
     match rule.kind.as_str() {
+        "label" if view.def().column("labels").is_none() => {
+            Err(refuse("there are no labels to filter by"))
+        }
         "label" => label(rule).ok_or_else(|| refuse("there is no such operator for labels")),
         "attribute" if !attributes(view).contains(&rule.key.as_str()) => {
             Err(refuse("there is no such attribute to filter by"))

@@ -66,11 +66,36 @@ impl Listing {
     /// # Errors
     /// 400 for fields that do not exist and numbers that are none.
     pub fn parse<B>(req: &Request<B>, view: View, scope: Scope) -> Result<Self, Error> {
+        let mut listing = Self::search(req, view, scope)?;
+        let mut conditions = filters(req.query(), view)?;
+        conditions.append(&mut listing.query.conditions);
+        listing.query.conditions = conditions;
+        Ok(listing)
+    }
+
+    /// As [`Listing::parse`], without filters on fields: a search says in its body what it wants.
+    ///
+    /// # Errors
+    /// As [`Listing::parse`].
+    pub fn search<B>(req: &Request<B>, view: View, scope: Scope) -> Result<Self, Error> {
+        let field = search_field(view).unwrap_or_default();
+        Self::search_by(req, view, scope, field)
+    }
+
+    /// As [`Listing::search`], with `_search` looking into another field.
+    ///
+    /// # Errors
+    /// As [`Listing::parse`].
+    pub fn search_by<B>(
+        req: &Request<B>,
+        view: View,
+        scope: Scope,
+        field: &str,
+    ) -> Result<Self, Error> {
         let query = req.query();
         let (size, offset) = paging(req)?;
         let all = query.flag("_get_all_results")?;
-        let mut conditions = filters(query, view)?;
-        conditions.extend(search(query, view));
+        let conditions = search(query, view, field).into_iter().collect();
         Ok(Self {
             query: ListQuery {
                 view,
@@ -323,14 +348,14 @@ fn filters(query: &Query, view: View) -> Result<Vec<Condition>, Error> {
 /// The field that `_search` looks into.
 fn search_field(view: View) -> Option<&'static str> {
     match view {
-        View::Executions => None,
+        View::Executions | View::DeploymentGroups | View::ExecutionGroups => None,
         View::Users => Some("username"),
         View::Tenants | View::Agents => Some("name"),
         _ => Some("id"),
     }
 }
 
-fn search(query: &Query, view: View) -> Option<Condition> {
+fn search(query: &Query, view: View, field: &str) -> Option<Condition> {
     let mut parts = Vec::new();
     let mut look = |key: &str, field: Option<&str>| {
         let field = field.filter(|field| view.def().field(field).is_some());
@@ -339,7 +364,7 @@ fn search(query: &Query, view: View) -> Option<Condition> {
             parts.push(Condition::Search(field.to_owned(), text));
         }
     };
-    look("_search", search_field(view));
+    look("_search", Some(field));
     look("_search_name", Some("display_name"));
     match parts.len() {
         0 => None,

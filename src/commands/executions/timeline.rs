@@ -63,20 +63,23 @@ pub async fn timeline(
     question.beyond = after;
     let page = audit::page(view.client(), &question).await?;
     Ok(Timeline {
-        steps: page.entries.into_iter().map(step).collect(),
+        steps: page.entries.into_iter().map(Step::of).collect(),
         next: page.next,
     })
 }
 
-fn step(entry: Entry) -> Step {
-    let inputs = inputs(&entry.data);
-    Step {
-        position: entry.position,
-        text: told(&entry.kind, &inputs),
-        at: entry.recorded_at,
-        event: entry.kind,
-        actor: entry.actor,
-        inputs,
+impl Step {
+    /// What an entry of the audit log tells of its execution.
+    pub fn of(entry: Entry) -> Self {
+        let inputs = inputs(&entry.data);
+        Self {
+            position: entry.position,
+            text: told(&entry.kind, &inputs),
+            at: entry.recorded_at,
+            event: entry.kind,
+            actor: entry.actor,
+            inputs,
+        }
     }
 }
 

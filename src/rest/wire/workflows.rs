@@ -1,6 +1,8 @@
 //! Workflows of deployments, with whether they can be started now.
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
-use stratalog_projections::views::deployments::Deployment;
+use stratalog_projections::{StoredRow, views::deployments::Deployment};
 
 use crate::{commands::executions::Surroundings, error::Error, store::View};
 
@@ -23,6 +25,29 @@ pub(in crate::rest) async fn of_deployment(
             .map(|(name, spec)| document(name, spec, admitted(spec)))
             .collect(),
     ))
+}
+
+/// Workflows of these deployments by name: of any of them, or those that all of them have.
+pub(in crate::rest) async fn of_rows(
+    view: &View,
+    rows: &[StoredRow],
+    is_common: bool,
+) -> Result<Vec<Value>, Error> {
+    let mut found: BTreeMap<String, (Value, usize)> = BTreeMap::new();
+    for row in rows {
+        let deployment: Deployment = row.resource()?;
+        for workflow in of_deployment(view, &deployment).await?.unwrap_or_default() {
+            let name = workflow.get("name").and_then(Value::as_str);
+            let name = name.unwrap_or_default().to_owned();
+            found.entry(name).or_insert((workflow, 0)).1 += 1;
+        }
+    }
+    let is_wanted = |number: usize| !is_common || number == rows.len();
+    Ok(found
+        .into_values()
+        .filter(|(_, number)| is_wanted(*number))
+        .map(|(workflow, _)| workflow)
+        .collect())
 }
 
 /// A workflow as clients see it.

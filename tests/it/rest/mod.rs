@@ -4,10 +4,13 @@ mod bad_input;
 mod blueprints;
 mod deployments;
 mod filters;
+mod groups;
 mod node_instances;
 mod nodes;
 mod openapi;
 mod resources;
+mod schedules;
+mod searches;
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use stratalog_schema::{Category, events::TYPES};
 use self::source::{Source, Where};
 use crate::console::{self, Output};
 
-mod source;
+pub(crate) mod source;
 
 /// Entries asked for at a time.
 const PAGE_ENTRIES: usize = 1_000;

@@ -7,6 +7,7 @@ mod blueprint;
 mod completions;
 mod console;
 mod database;
+mod explain;
 mod replay;
 mod snapshot;
 mod verify;
@@ -38,6 +39,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Who did what, to what, on whose behalf.
     Audit(Box<audit::Arguments>),
+    /// What was decided of an execution, by whom, and what was seen then.
+    Explain(explain::Arguments),
     /// Rebuild all views from the log and put them in the place of the live ones.
     Replay(replay::Arguments),
     /// Write, check and restore snapshots: the whole manager as one file.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Blueprint(command) => blueprint::run(command),
         Command::Verify(arguments) => database::block_on(verify::run(arguments)),
         Command::Audit(arguments) => database::block_on(audit::run(*arguments)),
+        Command::Explain(arguments) => database::block_on(explain::run(arguments)),
         Command::Replay(arguments) => database::block_on(replay::run(arguments)),
         Command::Snapshot(command) => snapshot::run(command),
         Command::Completions(arguments) => completions::run::<Arguments>(&arguments),

@@ -33,13 +33,13 @@ pub(crate) struct Where {
 }
 
 /// An opened audit log.
-pub(super) enum Source {
+pub(crate) enum Source {
     Database(Client),
     Manager(Manager),
 }
 
 /// A running manager.
-pub(super) struct Manager {
+pub(crate) struct Manager {
     client: reqwest::Client,
     events: url::Url,
     username: String,
@@ -47,7 +47,7 @@ pub(super) struct Manager {
 }
 
 impl Where {
-    pub(super) async fn open(self) -> anyhow::Result<Source> {
+    pub(crate) async fn open(self) -> anyhow::Result<Source> {
         let Some(url) = self.url else {
             let url = self.database_url.context(
                 "nothing to read: --url names a running manager, --database-url its database",
@@ -84,7 +84,7 @@ struct Metadata {
 
 impl Source {
     /// A page, and where the next one begins.
-    pub(super) async fn page(
+    pub(crate) async fn page(
         &self,
         question: &Question,
     ) -> anyhow::Result<(Vec<Entry>, Option<i64>)> {
