@@ -1,5 +1,5 @@
 //! Starts executions when their schedules are due. Of several processes over one database one does
-//! it: the one that holds the lease, a lock that the database gives up with the holder's connection.
+//! it: whoever holds the lease, a lock that the database gives up with the holder's connection.
 //! **Invariant:** the lease saves work, no more. That each occurrence has one effect follows from
 //! the identity of its command.
 use std::{sync::Arc, time::Duration};

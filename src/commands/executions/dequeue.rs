@@ -177,7 +177,7 @@ async fn unavailable(view: &store::View, execution: &Execution) -> Result<Option
     let Some(deployment) = deployment else {
         return Ok(Some(format!("the deployment {id} is gone")));
     };
-    if execution.workflow_id != CREATE_WORKFLOW {
+    if !super::is_system(&execution.workflow_id) {
         match check_environment(view, &deployment).await {
             Ok(()) => {}
             Err(Error::Refused { message, .. }) => return Ok(Some(message)),
@@ -185,7 +185,7 @@ async fn unavailable(view: &store::View, execution: &Execution) -> Result<Option
         }
     }
     let checked = match workflow(Some(&deployment), &execution.workflow_id) {
-        Ok(Some(spec)) if !execution.own.force => {
+        Ok(Some(spec)) if !execution.own.force && !execution.resume => {
             available::check(view, &deployment, (&execution.workflow_id, &spec)).await
         }
         Ok(_) => Ok(()),

@@ -33,8 +33,8 @@ pub(crate) struct Member {
     pub(crate) begins: bool,
 }
 
-/// An execution on one deployment of a group. It begins, waits, or fails already: only what is wrong
-/// with the command itself is an error.
+/// An execution on one deployment of a group. It begins, waits, or fails already: only what is
+/// wrong with the command itself is an error.
 ///
 /// # Errors
 /// 400 for parameters or a workflow that the deployment does not have; database errors.
