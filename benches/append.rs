@@ -1,6 +1,6 @@
 //! Durable appends of single events: how many a second, and how long each waits, at growing numbers
 //! of writers. All writers of a process share the batches of one writer task.
-#![allow(clippy::unwrap_used, reason = "a benchmark")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 mod support;
 
@@ -16,7 +16,6 @@ use stratalog_schema::{
     Category, Meta, StreamId,
     events::{NodeInstance, NodeInstanceChanged, NodeInstancesCreated, Scope, TelemetryRecord},
 };
-use support::Times;
 use uuid::Uuid;
 
 const TENANT: &str = "default_tenant";
@@ -29,6 +28,28 @@ enum Kind {
     Model,
     /// A line of an execution's log.
     Telemetry,
+}
+
+/// Times of single requests within one measurement.
+#[derive(Debug, Default)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn percentile_ms(&self, percent: usize) -> f64 {
+        let place = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
+        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+    }
+
+    /// Prints rate and percentiles of what took `begin.elapsed()` as a whole.
+    fn print(mut self, what: &str, begin: Instant) {
+        let rate = self.0.len() as f64 / begin.elapsed().as_secs_f64();
+        self.0.sort_unstable();
+        println!(
+            "{what:<48} {rate:>9.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
+            self.percentile_ms(50),
+            self.percentile_ms(99)
+        );
+    }
 }
 
 fn meta() -> Meta {

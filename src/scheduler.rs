@@ -28,7 +28,7 @@ pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
     until
         .run_until_cancelled(async move {
             loop {
-                if let Err(error) = follow(&ctx).await {
+                if let Err(error) = Box::pin(follow(&ctx)).await {
                     tracing::warn!(%error, "schedules are looked at again later");
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -1,11 +1,8 @@
-//! What the benchmarks of running parts share: a database of their own, how long to measure, and
-//! how a figure is printed.
+//! What the benchmarks of running parts share: a database of their own, and whether
+//! to measure at all.
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::env;
 
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -17,7 +14,7 @@ pub(crate) fn is_measured() -> bool {
 
 /// A variable that `cargo xtask bench` sets.
 pub(crate) fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_missing| panic!("{name} is not set: use `cargo xtask bench`"))
+    env::var(name).expect("`cargo xtask bench` sets what benchmarks need")
 }
 
 /// Makes an empty database in the cluster of the benchmarks; its URL.
@@ -32,26 +29,4 @@ pub(crate) async fn database() -> String {
     let mut url = url::Url::parse(&cluster).unwrap();
     url.set_path(&name);
     url.into()
-}
-
-/// Times of single requests within one measurement.
-#[derive(Debug, Default)]
-pub(crate) struct Times(pub(crate) Vec<Duration>);
-
-impl Times {
-    fn percentile_ms(&self, percent: usize) -> f64 {
-        let place = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
-    }
-
-    /// Prints rate and percentiles of what took `begin.elapsed()` as a whole.
-    pub(crate) fn print(mut self, what: &str, begin: Instant) {
-        let rate = self.0.len() as f64 / begin.elapsed().as_secs_f64();
-        self.0.sort_unstable();
-        println!(
-            "{what:<48} {rate:>9.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
-            self.percentile_ms(50),
-            self.percentile_ms(99)
-        );
-    }
 }

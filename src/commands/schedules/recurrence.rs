@@ -142,6 +142,8 @@ fn interval(rule: &Value) -> Result<Option<RRule<Unvalidated>>, Error> {
         }
     };
     let Some(text) = rule.get("recurrence").and_then(Value::as_str) else {
+        // they say nothing about a single moment, but wrong ones are still refused
+        weekdays(rule.get("weekdays"), Frequency::Yearly)?;
         if count == Some(1) {
             return Ok(None);
         }

@@ -164,16 +164,19 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 17] = [
+    const TABLES: [(&str, &str); 21] = [
         ("user", "users"),
         ("token", "tokens"),
         ("tenant", "tenants"),
         ("provider_context", "provider_context"),
         ("config", "config"),
         ("blueprint", "blueprints"),
+        ("deployment_group", "deployment_groups"),
         ("deployment", "deployments"),
         ("node_instance", "node_instances"),
         ("node", "nodes"),
+        ("execution_group", "execution_groups"),
+        ("executions_grouped", "execution_groups"),
         ("execution", "executions"),
         ("decision", "executions"),
         ("tasks_graph", "tasks_graphs"),
@@ -182,6 +185,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("snapshot", "snapshots"),
         ("agent", "agents"),
         ("filter", "filters"),
+        ("schedule", "execution_schedules"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {

@@ -52,7 +52,7 @@ fn list(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| {
             let req = req?;
-            remembered(&req, &ViewName::ALL, page(&req)).await
+            remembered(&req, &ViewName::ALL, Box::pin(page(&req))).await
         })
         .map(reply::ok)
         .boxed()
@@ -88,7 +88,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
-            remembered(&req, &ViewName::ALL, one(&req, &id)).await
+            remembered(&req, &ViewName::ALL, Box::pin(one(&req, &id))).await
         })
         .map(reply::ok)
         .boxed()

@@ -36,7 +36,7 @@ fn list(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| {
             let req = req?;
-            remembered(&req, &ViewName::ALL, page(&req)).await
+            remembered(&req, &ViewName::ALL, Box::pin(page(&req))).await
         })
         .map(reply::ok)
         .boxed()

@@ -41,7 +41,8 @@ fn long_ago_costs_nothing() {
     check(
         json!({"recurrence": "2 weeks", "weekdays": ["TU", "FR"]}),
         ("2020-01-06T06:00:00Z", "2026-01-05T00:00:00Z"),
-        &["2026-01-06T06:00:00Z", "2026-01-09T06:00:00Z"],
+        // the Monday of 2026-01-05 begins the 313th week, which is left out
+        &["2026-01-13T06:00:00Z", "2026-01-16T06:00:00Z"],
     );
 }
 

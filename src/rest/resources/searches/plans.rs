@@ -97,7 +97,7 @@ fn admits(req: &Request<Search>, constraints: &Constraints, (name, spec): (&str,
     let is_listed = |listed: &Vec<Value>| listed.contains(value);
     let is_searched = |text: &str| match value {
         Value::String(value) => value == text,
-        other => other.to_string() == text,
+        other => serde_json::to_string(other).is_ok_and(|other| other == text),
     };
     let names = constraints.capabilities.as_ref();
     constraints.is_like(name)
