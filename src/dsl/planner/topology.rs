@@ -1,7 +1,7 @@
 //! The blueprint's side of planning: nodes and scaling groups, what contains what, what connects to
 //! what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -42,7 +42,7 @@ impl Entity<'_> {
     }
 }
 
-/// A relationship between two nodes; a later one to the same target has replaced earlier ones.
+/// A relationship between two nodes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link<'p> {
     pub(super) target: usize,
@@ -106,8 +106,10 @@ impl<'p> Topology<'p> {
             order: Vec::new(),
             by_name,
         };
+        let members: HashSet<&str> = groups.values().flat_map(members).collect();
         for (source, node) in nodes.iter().enumerate() {
-            topology.link(source, node)?;
+            let is_grouped = members.contains(topology.entity(source).name);
+            topology.link((source, node), is_grouped)?;
         }
         for (offset, group) in groups.values().enumerate() {
             topology.enrol(first_group + offset, group);
@@ -137,9 +139,15 @@ impl<'p> Topology<'p> {
             .find(|index| self.entity(*index).is_group && right.contains(index))
     }
 
-    fn link(&mut self, source: usize, node: &'p Value) -> Result<(), DslError> {
+    /// A later relationship to the same target replaces an earlier one. The containment of a
+    /// group's member goes to its group, so it stands beside others to the same container.
+    fn link(
+        &mut self,
+        (source, node): (usize, &'p Value),
+        is_grouped: bool,
+    ) -> Result<(), DslError> {
         let relationships = node.get("relationships").and_then(Value::as_array);
-        let mut links: BTreeMap<usize, Link<'p>> = BTreeMap::new();
+        let mut links: BTreeMap<Option<usize>, Link<'p>> = BTreeMap::new();
         for (position, relationship) in relationships.into_iter().flatten().enumerate() {
             let name = text(relationship, "target_id").unwrap_or_default();
             let Some(target) = self.index(name) else {
@@ -153,7 +161,8 @@ impl<'p> Topology<'p> {
                 position,
                 connection: connection(relationship)?,
             };
-            links.insert(target, link);
+            let goes_to_group = is_grouped && link.connection == Connection::Contained;
+            links.insert((!goes_to_group).then_some(target), link);
         }
         let mut links: Vec<Link<'p>> = links.into_values().collect();
         links.sort_by_key(|link| link.position);
@@ -169,8 +178,7 @@ impl<'p> Topology<'p> {
     }
 
     fn enrol(&mut self, group: usize, plan: &Value) {
-        let members = plan.get("members").and_then(Value::as_array);
-        for member in members.into_iter().flatten().filter_map(Value::as_str) {
+        for member in members(plan) {
             if let Some(index) = self.index(member) {
                 self.entities[index].parent = Some(group);
             }
@@ -212,6 +220,11 @@ impl<'p> Topology<'p> {
         }
         self.order = order;
     }
+}
+
+fn members(group: &Value) -> impl Iterator<Item = &str> {
+    let members = group.get("members").and_then(Value::as_array);
+    members.into_iter().flatten().filter_map(Value::as_str)
 }
 
 pub(super) fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {

@@ -4,6 +4,8 @@
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Map, Value, json};
 
+use stratalog::dsl::types::BuiltIn;
+
 use super::types_of;
 
 mod templates;
@@ -21,6 +23,10 @@ pub(super) struct Case {
 
 pub(super) const MAIN: &str = "blueprint.yaml";
 const PART: &str = "part.yaml";
+/// The first version of the language whose types come with the manager.
+const OLDEST_TYPES: u8 = 3;
+/// Stands for them in older versions.
+const OWN_TYPES: &str = "types.yaml";
 
 const BUILT_IN: [&str; 5] = [
     "cloudify.nodes.Root",
@@ -34,13 +40,17 @@ const RELATIONSHIPS: [&str; 3] = [
     "cloudify.relationships.depends_on",
     "cloudify.relationships.contained_in",
 ];
+const HOST: &str = "cloudify.nodes.Compute";
 const LIFECYCLE: &str = "cloudify.interfaces.lifecycle";
 const RELATIONSHIP_LIFECYCLE: &str = "cloudify.interfaces.relationship_lifecycle";
 
 /// Makes the case of a seed; `size` bounds how many of everything there are.
 pub(super) fn case(seed: u64, size: usize) -> Case {
     let mut rng = StdRng::seed_from_u64(seed);
-    let version = rng.random_range(0..=5);
+    let version = match rng.random_bool(0.8) {
+        true => rng.random_range(OLDEST_TYPES..=5),
+        false => rng.random_range(0..OLDEST_TYPES),
+    };
     let namespace = rng.random_bool(0.3).then_some("ns");
     let has_part = rng.random_bool(0.5);
     let mut main = Maker::new(&mut rng, version, size, "");
@@ -60,11 +70,52 @@ pub(super) fn case(seed: u64, size: usize) -> Case {
         files.insert(PART.to_owned(), text(&part));
     }
     files.insert(MAIN.to_owned(), text(&document));
+    if version < OLDEST_TYPES {
+        files.insert(OWN_TYPES.to_owned(), text(&own_types(version)));
+    }
     Case {
         files,
         inputs,
         types: types_of(&format!("1_{version}")),
     }
+}
+
+/// The types that blueprints stand on, in a version of the language that none come with.
+fn own_types(version: u8) -> Value {
+    let declared = |names: [&str; 4]| {
+        let operations: Map<String, Value> = names
+            .map(|name| (name.to_owned(), json!({})))
+            .into_iter()
+            .collect();
+        operations
+    };
+    let mut nodes = Map::new();
+    for name in BUILT_IN.into_iter().chain([HOST]) {
+        nodes.insert(name.to_owned(), json!({"derived_from": BUILT_IN[0]}));
+    }
+    let lifecycle = declared(["create", "configure", "start", "stop"]);
+    nodes.insert(
+        BUILT_IN[0].to_owned(),
+        json!({"interfaces": {LIFECYCLE: lifecycle}}),
+    );
+    let mut relationships = Map::new();
+    for name in RELATIONSHIPS {
+        relationships.insert(name.to_owned(), json!({"derived_from": RELATIONSHIPS[1]}));
+    }
+    let lifecycle = declared(["preconfigure", "establish", "unlink", "update"]);
+    relationships.insert(
+        RELATIONSHIPS[1].to_owned(),
+        json!({
+            "source_interfaces": {RELATIONSHIP_LIFECYCLE: lifecycle},
+            "target_interfaces": {RELATIONSHIP_LIFECYCLE: lifecycle},
+            "properties": {"connection_type": {"default": "all_to_all"}},
+        }),
+    );
+    json!({
+        "tosca_definitions_version": format!("cloudify_dsl_1_{version}"),
+        "node_types": nodes,
+        "relationships": relationships,
+    })
 }
 
 /// JSON is YAML.
@@ -101,6 +152,21 @@ impl<'a> Maker<'a> {
         }
     }
 
+    fn types_file(&self) -> &'static str {
+        match self.version < OLDEST_TYPES {
+            true => OWN_TYPES,
+            false => BuiltIn::PATH,
+        }
+    }
+
+    /// Mostly the manager: a host's agent needs every node with it to stand on a host.
+    fn executor(&mut self) -> &'static str {
+        match self.chance(0.03) {
+            true => "host_agent",
+            false => "central_deployment_agent",
+        }
+    }
+
     fn chance(&mut self, probability: f64) -> bool {
         self.rng.random_bool(probability)
     }
@@ -120,7 +186,7 @@ impl<'a> Maker<'a> {
     fn document(&mut self) -> Value {
         let mut document = json!({
             "tosca_definitions_version": format!("cloudify_dsl_1_{}", self.version),
-            "imports": ["cloudify/types/types.yaml"],
+            "imports": [self.types_file()],
         });
         self.fill(&mut document);
         if self.chance(0.3) {
@@ -142,7 +208,7 @@ impl<'a> Maker<'a> {
     fn part(&mut self, _has_namespace: bool) -> Value {
         let mut document = json!({
             "tosca_definitions_version": format!("cloudify_dsl_1_{}", self.version),
-            "imports": ["cloudify/types/types.yaml"],
+            "imports": [self.types_file()],
         });
         if self.version >= 3 {
             self.fill(&mut document);
@@ -233,7 +299,7 @@ impl<'a> Maker<'a> {
     fn plugins(&mut self, document: &mut Value) {
         let mut plugins = Map::new();
         for nth in 0..=self.count().min(3) {
-            let executor = self.pick(&["central_deployment_agent", "host_agent"]);
+            let executor = self.executor();
             // what is installed has to say what it is
             let is_installed = self.version >= 2 && self.chance(0.5);
             let mut plugin = json!({"executor": executor, "install": is_installed});
@@ -268,7 +334,7 @@ impl<'a> Maker<'a> {
         let mut types = Map::new();
         for nth in 0..self.count() {
             let mut parents: Vec<String> = BUILT_IN.map(str::to_owned).to_vec();
-            parents.push("cloudify.nodes.Compute".to_owned());
+            parents.push(HOST.to_owned());
             parents.extend(self.node_types.iter().cloned());
             let node_type = json!({
                 "derived_from": self.pick(&parents),
@@ -372,9 +438,7 @@ impl<'a> Maker<'a> {
             operation["retry_interval"] = 1.5.into();
         }
         if self.chance(0.2) {
-            operation["executor"] = self
-                .pick(&["central_deployment_agent", "host_agent"])
-                .into();
+            operation["executor"] = self.executor().into();
         }
         operation
     }

@@ -3,7 +3,7 @@
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::{Map, Value, json};
 
-use super::{BUILT_IN, LIFECYCLE, Maker, RELATIONSHIP_LIFECYCLE, RELATIONSHIPS};
+use super::{BUILT_IN, HOST, LIFECYCLE, Maker, RELATIONSHIP_LIFECYCLE, RELATIONSHIPS};
 
 impl Maker<'_> {
     pub(super) fn node_templates(&mut self, document: &mut Value) {
@@ -15,7 +15,7 @@ impl Maker<'_> {
             let mut kinds = self.node_types.clone();
             kinds.extend(BUILT_IN.map(str::to_owned));
             let kind = match is_host {
-                true => "cloudify.nodes.Compute".to_owned(),
+                true => HOST.to_owned(),
                 false => self.pick(&kinds),
             };
             let mut template = json!({"type": kind});
