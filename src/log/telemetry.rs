@@ -9,15 +9,14 @@ use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
 use tokio_postgres::types::ToSql;
 
+use self::walk::{Bound, Candidate, Walk};
 use super::segment;
 use crate::error::Error;
 
+mod walk;
+
 /// Segments unpacked at a time.
 const FETCH: usize = 16;
-/// Segments unpacked at a time when the first ones are likely to be enough.
-const FETCH_FIRST: usize = 2;
-/// Segments asked for at first when they come in order; each further page is twice as large.
-const PAGE_FIRST: usize = 16;
 /// Records kept beyond those needed before the rest is dropped.
 const KEPT_MIN: usize = 4_096;
 
@@ -104,15 +103,6 @@ pub struct Page {
     pub records: Vec<Found>,
     /// How many match in all.
     pub total: usize,
-}
-
-/// A segment that may hold something.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    first_position: i64,
-    times: [DateTime<Utc>; 4],
-    events: i64,
-    logs: i64,
 }
 
 impl Question {
@@ -216,10 +206,6 @@ impl Question {
         Ok(candidates)
     }
 
-    fn wants(&self, candidate: &Candidate) -> bool {
-        (self.events && candidate.events > 0) || (self.logs && candidate.logs > 0)
-    }
-
     /// Answers it.
     ///
     /// # Errors
@@ -230,57 +216,80 @@ impl Question {
         if let Some(bound) = bound
             && let Some(total) = self.counted(view).await?
         {
-            let records = self.in_time(view, bound, &order).await?;
-            return Ok(self.page(records, total));
+            let (records, skipped) = self.in_time(view, bound, &order).await?;
+            return Ok(self.page(records, self.offset - skipped, total));
         }
         let (records, total) = self.among_all(view, &order).await?;
-        Ok(self.page(records, total))
+        Ok(self.page(records, self.offset, total))
     }
 
-    fn page(&self, records: Vec<Found>, total: usize) -> Page {
-        let records = records.into_iter().skip(self.offset).take(self.size);
+    fn page(&self, records: Vec<Found>, offset: usize, total: usize) -> Page {
+        let records = records.into_iter().skip(offset).take(self.size);
         Page {
             records: records.collect(),
             total,
         }
     }
 
-    fn needed(&self) -> usize {
-        self.offset.saturating_add(self.size)
-    }
-
     /// The first records by time: segments come in the order of what they can hold, until no later
-    /// one can hold anything that belongs before the last record needed.
+    /// one can hold anything that belongs before the last record needed. With them, how many
+    /// records before them were passed over unread.
     async fn in_time<C: Connection>(
         &self,
         view: &Reader<C>,
         bound: Bound,
         order: &[(Key, bool)],
-    ) -> Result<Vec<Found>, Error> {
-        let needed = self.needed();
+    ) -> Result<(Vec<Found>, usize), Error> {
+        let mut walk = Walk::new(bound);
+        let skipped = self.pass_over(&mut walk, view).await?;
+        let needed = (self.offset - skipped).saturating_add(self.size);
         let mut kept: Vec<Found> = Vec::new();
-        let (mut offset, mut size) = (0, PAGE_FIRST);
         loop {
-            let page = self.candidates(view, Some((bound, offset, size))).await?;
-            let is_last = page.len() < size;
-            for few in page.chunks(FETCH_FIRST) {
-                if kept.len() >= needed {
-                    cut(&mut kept, order, needed);
-                    if bound.is_complete(&kept, needed, few) {
-                        return Ok(kept);
-                    }
-                }
-                let wanted: Vec<Candidate> =
-                    few.iter().filter(|c| self.wants(c)).copied().collect();
-                kept.extend(self.unpack(view, &wanted).await?);
-            }
-            if is_last {
+            if kept.len() >= needed {
                 cut(&mut kept, order, needed);
-                return Ok(kept);
             }
-            offset += page.len();
-            size *= 2;
+            let next = walk.peek(self, view).await?;
+            if kept.len() >= needed && bound.is_complete(&kept, needed, next) {
+                return Ok((kept, skipped));
+            }
+            if next.is_none() {
+                cut(&mut kept, order, needed);
+                return Ok((kept, skipped));
+            }
+            let missing = needed.saturating_sub(kept.len());
+            kept.extend(self.unpack(view, &walk.take(self, missing)).await?);
         }
+    }
+
+    /// Passes over the segments that hold nothing but records before the offset: what they hold is
+    /// counted, and lies wholly before all that follows.
+    async fn pass_over<C: Connection>(
+        &self,
+        walk: &mut Walk,
+        view: &Reader<C>,
+    ) -> Result<usize, Error> {
+        let (mut skipped, mut held, mut pending) = (0, 0, 0);
+        let mut reach: Option<DateTime<Utc>> = None;
+        while skipped + held <= self.offset {
+            let Some(next) = walk.ahead(pending, self, view).await? else {
+                return Ok(skipped);
+            };
+            if reach.is_some_and(|reach| walk.bound.is_beyond(&next, reach)) {
+                walk.drop_first(pending);
+                (skipped, held, pending, reach) = (skipped + held, 0, 0, None);
+            }
+            held += self.holds(&next);
+            pending += 1;
+            reach = Some(walk.bound.reach(&next, reach));
+        }
+        Ok(skipped)
+    }
+
+    /// How many records of a segment match by what references count.
+    fn holds(&self, candidate: &Candidate) -> usize {
+        let events = i64::from(self.events) * candidate.events;
+        let logs = i64::from(self.logs) * candidate.logs;
+        usize::try_from(events + logs).unwrap_or_default()
     }
 
     /// The first records in any order: all segments are unpacked.
@@ -289,11 +298,11 @@ impl Question {
         view: &Reader<C>,
         order: &[(Key, bool)],
     ) -> Result<(Vec<Found>, usize), Error> {
-        let needed = self.needed();
+        let needed = self.offset.saturating_add(self.size);
         let mut kept: Vec<Found> = Vec::new();
         let mut seen = 0;
         let mut candidates = self.candidates(view, None).await?;
-        candidates.retain(|candidate| self.wants(candidate));
+        candidates.retain(|candidate| self.holds(candidate) > 0);
         for few in candidates.chunks(FETCH) {
             let found = self.unpack(view, few).await?;
             seen += found.len();
@@ -323,59 +332,6 @@ impl Question {
             }
         }
         Ok(found)
-    }
-}
-
-/// How the first sort key bounds what later segments can hold.
-#[derive(Debug, Clone, Copy)]
-struct Bound {
-    /// Index of the time of a segment that bounds it.
-    edge: usize,
-    is_reported: bool,
-    is_descending: bool,
-}
-
-impl Bound {
-    fn of(&(key, is_descending): &(Key, bool)) -> Option<Self> {
-        let is_reported = match key {
-            Key::Timestamp => false,
-            Key::ReportedTimestamp => true,
-            Key::Position | Key::Text(_) => return None,
-        };
-        Some(Self {
-            edge: usize::from(is_descending) + 2 * usize::from(is_reported),
-            is_reported,
-            is_descending,
-        })
-    }
-
-    fn sql(self) -> &'static str {
-        match self.edge {
-            0 => "s.t_min, s.first_position",
-            1 => "s.t_max DESC, s.first_position DESC",
-            2 => "s.reported_min, s.first_position",
-            _ => "s.reported_max DESC, s.first_position DESC",
-        }
-    }
-
-    /// Whether none of these segments, nor any after them, holds what belongs among the records
-    /// kept, which are as many as needed.
-    fn is_complete(self, kept: &[Found], needed: usize, next: &[Candidate]) -> bool {
-        let Some((_, worst)) = needed.checked_sub(1).and_then(|at| kept.get(at)) else {
-            return needed == 0;
-        };
-        let Some(next) = next.first() else {
-            return true;
-        };
-        let worst_us = match self.is_reported {
-            true => worst.reported_timestamp_us,
-            false => worst.timestamp_us,
-        };
-        let next_us = next.times[self.edge].timestamp_micros();
-        match self.is_descending {
-            true => next_us < worst_us,
-            false => next_us > worst_us,
-        }
     }
 }
 
