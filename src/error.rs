@@ -168,6 +168,8 @@ error_codes! {
     NoSuchIncludeField = "no_such_include_field_error", 400;
     DependentExists = "dependent_exists_error", 400;
     ExistingRunningExecution = "existing_running_execution_error", 400;
+    ExistingStartedDeploymentModification = "existing_started_deployment_modification_error", 400;
+    DeploymentModificationAlreadyEnded = "deployment_modification_already_ended_error", 400;
     NonexistentWorkflow = "nonexistent_workflow_error", 400;
     UnavailableWorkflow = "unavailable_workflow_error", 400;
     InvalidExecutionStatusUpdate = "invalid_exception_status_update", 400;

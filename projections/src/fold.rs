@@ -6,9 +6,10 @@ use crate::{
     Error,
     rows::{Needs, Rows},
     views::{
-        agents, blueprints, config, deployment_group_members, deployment_groups, deployments,
-        execution_groups, executions, files, filters, node_instances, nodes, operations,
-        provider_context, schedules, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployment_group_members, deployment_groups,
+        deployment_modifications, deployments, execution_groups, executions, files, filters,
+        node_instances, nodes, operations, provider_context, schedules, snapshots, tasks_graphs,
+        tenants, tokens, users,
     },
 };
 
@@ -34,6 +35,7 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     deployment_groups::needs(event, needs);
     deployment_group_members::needs(event, needs);
     execution_groups::needs(event, needs);
+    deployment_modifications::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -62,5 +64,6 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     schedules::fold(event, rows)?;
     deployment_groups::fold(event, rows)?;
     deployment_group_members::fold(event, rows)?;
-    execution_groups::fold(event, rows)
+    execution_groups::fold(event, rows)?;
+    deployment_modifications::fold(event, rows)
 }

@@ -4,9 +4,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Error,
     views::{
-        agents, blueprints, config, deployment_group_members, deployment_groups, deployments,
-        execution_groups, executions, files, filters, node_instances, nodes, operations,
-        provider_context, schedules, snapshots, tasks_graphs, tenants, tokens, users,
+        agents, blueprints, config, deployment_group_members, deployment_groups,
+        deployment_modifications, deployments, execution_groups, executions, files, filters,
+        node_instances, nodes, operations, provider_context, schedules, snapshots, tasks_graphs,
+        tenants, tokens, users,
     },
 };
 
@@ -56,11 +57,13 @@ pub enum View {
     DeploymentGroupMembers,
     /// Groups of executions.
     ExecutionGroups,
+    /// Modifications of deployments.
+    DeploymentModifications,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -81,6 +84,7 @@ impl View {
         Self::DeploymentGroups,
         Self::DeploymentGroupMembers,
         Self::ExecutionGroups,
+        Self::DeploymentModifications,
     ];
 
     /// Its definition.
@@ -106,6 +110,7 @@ impl View {
             Self::DeploymentGroups => &deployment_groups::DEF,
             Self::DeploymentGroupMembers => &deployment_group_members::DEF,
             Self::ExecutionGroups => &execution_groups::DEF,
+            Self::DeploymentModifications => &deployment_modifications::DEF,
         }
     }
 

@@ -38,11 +38,13 @@ pub enum Category {
     DeploymentGroup = 31,
     /// One group of executions.
     ExecutionGroup = 32,
+    /// One modification of a deployment.
+    DeploymentModification = 50,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -58,6 +60,7 @@ impl Category {
         Self::Schedule,
         Self::DeploymentGroup,
         Self::ExecutionGroup,
+        Self::DeploymentModification,
     ];
 
     /// The stored number.
@@ -94,6 +97,7 @@ impl Category {
             Self::Schedule => "schedule",
             Self::DeploymentGroup => "deployment_group",
             Self::ExecutionGroup => "execution_group",
+            Self::DeploymentModification => "deployment_modification",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand::rng;
-use serde_json::json;
+use serde_json::{Value, json};
 use stratalog_schema::{
     Category, Event, Meta, StreamId,
     events::{ProviderContextSet, TenantCreated, TenantUserAdded, UserCreated},
@@ -74,7 +74,7 @@ pub async fn bootstrap(ctx: &Context) -> Result<(), Error> {
         }
         let context = ProviderContextSet {
             name: "provider".to_owned(),
-            context_json: json!({}).to_string(),
+            context_json: provider_context().to_string(),
         };
         decision.event(
             settings::context_stream(),
@@ -87,6 +87,17 @@ pub async fn bootstrap(ctx: &Context) -> Result<(), Error> {
         .await?;
     // whoever lost the race finds the winner's entry
     ctx.read_all().await
+}
+
+/// What plugins and agents look for in the provider context.
+fn provider_context() -> Value {
+    json!({"cloudify": {
+        "policy_engine": {"start_timeout": 30},
+        "import_resolver": {"parameters": {"rules": [], "fallback": true}},
+        "cloudify_agent": {
+            "min_workers": 2, "max_workers": 5, "heartbeat": 30, "log_level": "INFO",
+        },
+    }})
 }
 
 fn tenant_created(ctx: &Context, broker_password: &str) -> TenantCreated {

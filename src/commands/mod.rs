@@ -15,6 +15,7 @@ pub mod filters;
 mod ids;
 pub mod labels;
 pub mod logs;
+pub mod modifications;
 pub mod node_instances;
 pub mod nodes;
 pub mod operations;

@@ -11,5 +11,6 @@ mod replay;
 mod rest;
 mod snapshots;
 mod support;
+mod transcripts;
 mod verify;
 mod workflow;

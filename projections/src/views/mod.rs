@@ -4,6 +4,7 @@ pub mod blueprints;
 pub mod config;
 pub mod deployment_group_members;
 pub mod deployment_groups;
+pub mod deployment_modifications;
 pub mod deployments;
 pub mod execution_groups;
 pub mod executions;

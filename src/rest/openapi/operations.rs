@@ -1,8 +1,8 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
-    self, Agents, Blueprints, DeploymentGroups, Deployments, ExecutionGroups, Executions, Filters,
-    NodeInstances, Nodes, Operations, ProviderContext, Schedules, Snapshots, TasksGraphs, Tenants,
-    Tokens, Users,
+    self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, Deployments,
+    ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, ProviderContext,
+    Schedules, Snapshots, TasksGraphs, Tenants, Tokens, Users,
 };
 
 use self::{
@@ -145,6 +145,11 @@ pub(super) const VERSIONED: &[Operation] = &[
     put("/deployment-groups/{id}", "Creates or changes a group of deployments", One(DeploymentGroups)),
     patch("/deployment-groups/{id}", "Lets deployments join and leave a group", One(DeploymentGroups)),
     delete("/deployment-groups/{id}", "Deletes a group of deployments").gives(Value),
+    get("/deployment-modifications", "Lists modifications of deployments", Page(DeploymentModifications)),
+    post("/deployment-modifications", "Changes how many instances nodes have", Made(DeploymentModifications)),
+    get("/deployment-modifications/{id}", "Gives a modification", One(DeploymentModifications)),
+    post("/deployment-modifications/{id}/finish", "Finishes a modification", One(DeploymentModifications)).takes(Takes::Nothing),
+    post("/deployment-modifications/{id}/rollback", "Takes a modification back", One(DeploymentModifications)).takes(Takes::Nothing),
     get("/deployments", "Lists deployments", Page(Deployments)),
     get("/deployments/{id}", "Gives a deployment", One(Deployments)),
     put("/deployments/{id}", "Creates a deployment", Made(Deployments)),

@@ -26,6 +26,7 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::Schedules => "ExecutionSchedule",
         View::DeploymentGroups => "DeploymentGroup",
         View::ExecutionGroups => "ExecutionGroup",
+        View::DeploymentModifications => "DeploymentModification",
         View::Files | View::DeploymentGroupMembers => return None,
     })
 }

@@ -164,7 +164,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 21] = [
+    const TABLES: [(&str, &str); 22] = [
         ("user", "users"),
         ("token", "tokens"),
         ("tenant", "tenants"),
@@ -172,6 +172,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("config", "config"),
         ("blueprint", "blueprints"),
         ("deployment_group", "deployment_groups"),
+        ("deployment_modification", "deployment_modifications"),
         ("deployment", "deployments"),
         ("node_instance", "node_instances"),
         ("node", "nodes"),

@@ -10,6 +10,7 @@ mod blueprints;
 mod cluster;
 mod config;
 mod deployment_groups;
+mod deployment_modifications;
 mod deployments;
 mod edition;
 mod evaluate;
@@ -45,6 +46,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         cluster::routes(ctx),
         config::routes(ctx),
         deployment_groups::routes(ctx),
+        deployment_modifications::routes(ctx),
         deployments::routes(ctx),
         edition::routes(ctx),
         evaluate::routes(ctx),

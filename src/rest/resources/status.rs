@@ -68,7 +68,11 @@ impl Probes {
             .filter(|(name, ..)| is_wanted(name));
         let services = wanted.map(|(name, active, is_remote)| {
             let status = if active { "Active" } else { "Inactive" };
-            let service = json!({"status": status, "is_remote": is_remote, "extra_info": {}});
+            let extra = match name {
+                "RabbitMQ" if active => json!({"connection_check": "OK"}),
+                _ => json!({}),
+            };
+            let service = json!({"status": status, "is_remote": is_remote, "extra_info": extra});
             (name.to_owned(), service)
         });
         Value::Object(services.collect::<Map<_, _>>())

@@ -23,6 +23,9 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
+    /// Password of the administrator.
+    pub(crate) const PASSWORD: &str = super::server::PASSWORD;
+
     /// Starts one with everything empty.
     pub(crate) async fn new() -> Self {
         let broker = TestBroker::new().await;
@@ -53,6 +56,11 @@ impl Manager {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.server.running.ctx.settings
+    }
+
+    /// Where it listens, without a path.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.server.running.addr)
     }
 
     pub(crate) async fn stop(self) {

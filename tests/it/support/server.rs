@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use super::database::TestDatabase;
 
+/// The administrator's.
+pub(crate) const PASSWORD: &str = "admin-password";
+
 /// A running server. `stop` it at the end of a test.
 #[derive(Debug)]
 pub(crate) struct TestServer {
@@ -28,7 +31,7 @@ fn settings(database: &TestDatabase, data: &Path) -> Settings {
         data_dir: data.to_owned(),
         rest_listen: any,
         internal_listen: any,
-        admin_password: Some(Hidden("admin-password".to_owned())),
+        admin_password: Some(Hidden(PASSWORD.to_owned())),
         ..Settings::default()
     }
 }
@@ -150,7 +153,7 @@ impl TestServer {
     /// A request as the administrator in the default tenant.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.anonymous(method, path)
-            .basic_auth("admin", Some("admin-password"))
+            .basic_auth("admin", Some(PASSWORD))
             .header("Tenant", "default_tenant")
     }
 

@@ -1,0 +1,188 @@
+//! Modifications of deployments: more or fewer instances of nodes and scaling groups. What is added
+//! appears at the start; what is removed goes when the modification is finished.
+mod end;
+mod start;
+
+use serde_json::{Map, Value};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View as ViewName,
+    views::{
+        Json, deployment_modifications::DeploymentModification, deployments::Deployment,
+        node_instances::NodeInstance, nodes::Node,
+    },
+};
+use stratalog_schema::{
+    Category, Event, StreamId,
+    events::{DeploymentChanged, NodeChanged},
+};
+
+pub use end::{finish, roll_back};
+pub use start::{NewModification, start};
+
+use crate::{
+    clock,
+    error::Error,
+    store::{Decision, View},
+};
+
+/// View and the name that clients see in messages.
+pub const MODEL: (ViewName, &str) = (ViewName::DeploymentModifications, "DeploymentModification");
+
+/// Status of one that goes on.
+pub const STARTED: &str = "started";
+
+fn stream(tenant: &str, id: &str) -> StreamId {
+    StreamId::scoped(Category::DeploymentModification, tenant, id)
+}
+
+fn deployment_stream(deployment: &Deployment) -> StreamId {
+    StreamId::scoped(
+        Category::Deployment,
+        &deployment.tenant_name,
+        &deployment.id,
+    )
+}
+
+fn instance_stream(tenant: &str, id: &str) -> StreamId {
+    StreamId::scoped(Category::NodeInstance, tenant, id)
+}
+
+fn of(view: ViewName, deployment: &Deployment) -> ListQuery {
+    let is = |field: &str, value: &str| Condition::AnyOf(field.to_owned(), vec![value.to_owned()]);
+    ListQuery::all(view, Scope::Everything)
+        .with(is("tenant_name", &deployment.tenant_name))
+        .with(is("deployment_id", &deployment.id))
+}
+
+/// Modifications of a deployment that go on.
+///
+/// # Errors
+/// Database errors.
+pub async fn started(
+    view: &View,
+    deployment: &Deployment,
+) -> Result<Vec<DeploymentModification>, Error> {
+    let started = Condition::AnyOf("status".to_owned(), vec![STARTED.to_owned()]);
+    let query = of(ViewName::DeploymentModifications, deployment).with(started);
+    Ok(view.select_as(&query).await?)
+}
+
+/// A deployment with all it consists of.
+#[derive(Debug)]
+struct Whole {
+    deployment: Deployment,
+    nodes: Vec<Node>,
+    instances: Vec<NodeInstance>,
+}
+
+impl Whole {
+    async fn read(view: &View, deployment: Deployment) -> Result<Self, Error> {
+        Ok(Self {
+            nodes: view.select_as(&of(ViewName::Nodes, &deployment)).await?,
+            instances: view
+                .select_as(&of(ViewName::NodeInstances, &deployment))
+                .await?,
+            deployment,
+        })
+    }
+
+    fn scaling_groups(&self) -> Result<Map<String, Value>, Error> {
+        object(self.deployment.scaling_groups.as_ref())
+    }
+}
+
+fn object(json: Option<&Json>) -> Result<Map<String, Value>, Error> {
+    let value = parsed(json)?;
+    Ok(match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    })
+}
+
+fn parsed(json: Option<&Json>) -> Result<Value, Error> {
+    json.map_or(Ok(Value::Null), |json| {
+        serde_json::from_str(json.get()).map_err(Error::internal)
+    })
+}
+
+fn documents<T: serde::Serialize>(of: &[T]) -> Result<Vec<Value>, Error> {
+    of.iter()
+        .map(|one| serde_json::to_value(one).map_err(Error::internal))
+        .collect()
+}
+
+/// Which numbers of instances of nodes and scaling groups are set.
+#[derive(Debug, Clone, Copy)]
+enum Count {
+    /// Those there should be.
+    Planned,
+    /// Those there are, to those there should be.
+    Reached,
+    /// Those there should be, back to those there are.
+    Restored,
+}
+
+/// Adds the changed numbers of the modified nodes and groups to a decision.
+fn count(
+    decision: &mut Decision,
+    whole: &Whole,
+    modified: &Map<String, Value>,
+    kind: Count,
+) -> Result<(), Error> {
+    let deployment = &whole.deployment;
+    for node in whole
+        .nodes
+        .iter()
+        .filter(|node| modified.contains_key(&node.id))
+    {
+        let wanted = modified
+            .get(&node.id)
+            .and_then(|node| node.get("instances")?.as_i64());
+        let mut event = NodeChanged {
+            deployment_id: deployment.id.clone(),
+            tenant: deployment.tenant_name.clone(),
+            id: node.id.clone(),
+            ..NodeChanged::default()
+        };
+        match kind {
+            Count::Planned => event.planned_number_of_instances = wanted,
+            Count::Reached => event.number_of_instances = Some(node.planned_number_of_instances),
+            Count::Restored => {
+                event.planned_number_of_instances = Some(node.number_of_instances);
+            }
+        }
+        decision.event(deployment_stream(deployment), Event::NodeChanged(event));
+    }
+    let mut groups = whole.scaling_groups()?;
+    let mut is_changed = false;
+    for (name, group) in &mut groups {
+        let Some(wanted) = modified.get(name).and_then(|group| group.get("instances")) else {
+            continue;
+        };
+        let Some(Value::Object(properties)) = group.get_mut("properties") else {
+            continue;
+        };
+        is_changed = true;
+        let own = |name: &str| properties.get(name).cloned().unwrap_or(1.into());
+        let (name, value) = match kind {
+            Count::Planned => ("planned_instances", wanted.clone()),
+            Count::Reached => ("current_instances", own("planned_instances")),
+            Count::Restored => ("planned_instances", own("current_instances")),
+        };
+        properties.insert(name.to_owned(), value);
+    }
+    if is_changed {
+        let event = DeploymentChanged {
+            id: deployment.id.clone(),
+            tenant: deployment.tenant_name.clone(),
+            updated_at_ms: clock::now_ms(),
+            scaling_groups_json: Some(Value::from(groups).to_string()),
+            ..DeploymentChanged::default()
+        };
+        decision.event(
+            deployment_stream(deployment),
+            Event::DeploymentChanged(event),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! The start: the numbers wanted are planned, new instances appear, others gain relationships.
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use stratalog_projections::{View as ViewName, views::node_instances::NodeInstance};
+use stratalog_schema::{
+    Event,
+    events::{DeploymentModificationStarted, NodeInstanceChanged, Scope},
+};
+use uuid::Uuid;
+
+use super::{
+    Count, Whole, count, deployment_stream, documents, instance_stream, parsed, started, stream,
+};
+use crate::{
+    auth::{Caller, Permission},
+    clock,
+    commands::node_instances::{self, NewNodeInstance},
+    context::Context,
+    dsl::planner::{Change, Modification, RandomIds, modify},
+    error::{Error, ErrorCode},
+    store::{Decision, View},
+};
+
+/// A modification somebody asks for.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct NewModification {
+    /// The deployment.
+    pub deployment_id: String,
+    /// What is kept beside it.
+    #[serde(default)]
+    pub context: Map<String, Value>,
+    /// Nodes and scaling groups: `instances`, `removed_ids_include_hint`,
+    /// `removed_ids_exclude_hint`.
+    #[serde(default)]
+    pub nodes: Map<String, Value>,
+}
+
+/// Starts a modification; its id.
+///
+/// # Errors
+/// 403; 404 for an unknown deployment, node or group; 400 for numbers that are none and
+/// `existing_started_deployment_modification_error`.
+pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Result<String, Error> {
+    caller.require(Permission::DeploymentModify)?;
+    let id = Uuid::new_v4().to_string();
+    ctx.store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let model = (ViewName::Deployments, "Deployment");
+            let row = caller.get(view, model, &new.deployment_id).await?;
+            let whole = Whole::read(view, row.resource()?).await?;
+            refuse_second(view, &whole).await?;
+            let mut decision = Decision::nothing();
+            decision
+                .rests_on(view, deployment_stream(&whole.deployment))
+                .await?;
+            for instance in &whole.instances {
+                let stream = instance_stream(&instance.tenant_name, &instance.id);
+                decision.rests_on(view, stream).await?;
+            }
+            decide(view, &mut decision, (&id, new), &whole).await?;
+            Ok((decision, ()))
+        })
+        .await?;
+    Ok(id)
+}
+
+async fn refuse_second(view: &View, whole: &Whole) -> Result<(), Error> {
+    let others = started(view, &whole.deployment).await?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = others
+        .iter()
+        .map(|other| format!("'{}'", other.id))
+        .collect();
+    Err(Error::refused(
+        ErrorCode::ExistingStartedDeploymentModification,
+        format!(
+            "Cannot start deployment modification while there are existing started deployment \
+             modifications. Currently started deployment modifications: [{}]",
+            ids.join(", ")
+        ),
+    ))
+}
+
+fn check(whole: &Whole, nodes: &Map<String, Value>) -> Result<(), Error> {
+    let groups = whole.scaling_groups()?;
+    for (name, wanted) in nodes {
+        if !groups.contains_key(name) && whole.nodes.iter().all(|node| node.id != *name) {
+            return Err(Error::not_found("Node", name));
+        }
+        let instances = wanted.get("instances");
+        if instances.is_some_and(|number| number.as_u64().is_none()) {
+            return Err(Error::bad_parameters(format!(
+                "`instances` of `{name}` must be a number of instances, got {}",
+                instances.unwrap_or(&Value::Null)
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn decide(
+    view: &View,
+    decision: &mut Decision,
+    (id, new): (&str, &NewModification),
+    whole: &Whole,
+) -> Result<(), Error> {
+    check(whole, &new.nodes)?;
+    let deployment = &whole.deployment;
+    let (nodes, instances) = (documents(&whole.nodes)?, documents(&whole.instances)?);
+    let change = Change {
+        nodes: &nodes,
+        previous_nodes: &nodes,
+        previous_node_instances: &instances,
+        modified_nodes: &new.nodes,
+        scaling_groups: &whole.scaling_groups()?,
+    };
+    let modification = modify(&change, &mut RandomIds(rand::rng()))
+        .map_err(|error| Error::bad_parameters(error.to_string()))?;
+    let scope = Scope {
+        tenant: deployment.tenant_name.clone(),
+        visibility: deployment.visibility.clone(),
+        created_by: deployment.created_by.clone(),
+    };
+    let mut described = serde_json::to_value(&modification).map_err(Error::internal)?;
+    described["before_modification"] = instances.into();
+    let event = DeploymentModificationStarted {
+        id: id.to_owned(),
+        scope: Some(scope),
+        deployment_id: deployment.id.clone(),
+        created_at_ms: clock::now_ms(),
+        context_json: Value::from(new.context.clone()).to_string(),
+        modified_nodes_json: Value::from(new.nodes.clone()).to_string(),
+        node_instances_json: described.to_string(),
+    };
+    decision.event(
+        stream(&deployment.tenant_name, id),
+        Event::DeploymentModificationStarted(event),
+    );
+    count(decision, whole, &new.nodes, Count::Planned)?;
+    add(view, decision, whole, &modification).await?;
+    extend(decision, whole, &modification)
+}
+
+/// Instances of a part of a modification that are marked with what it does to them.
+pub(super) fn marked<'m>(
+    part: &'m [Value],
+    mark: &'static str,
+) -> impl Iterator<Item = &'m Value> + 'm {
+    let is = move |one: &&Value| one.get("modification").and_then(Value::as_str) == Some(mark);
+    part.iter().filter(is)
+}
+
+async fn add(
+    view: &View,
+    decision: &mut Decision,
+    whole: &Whole,
+    modification: &Modification,
+) -> Result<(), Error> {
+    let added = marked(&modification.added_and_related, "added");
+    let added: Vec<NewNodeInstance> = added
+        .map(|one| serde_json::from_value(one.clone()).map_err(Error::internal))
+        .collect::<Result<_, _>>()?;
+    if added.is_empty() {
+        return Ok(());
+    }
+    let created = node_instances::decide_creation(view, &whole.deployment, &added).await?;
+    decision.events.extend(created.events);
+    Ok(())
+}
+
+/// Whoever is related to new instances gains those relationships.
+fn extend(
+    decision: &mut Decision,
+    whole: &Whole,
+    modification: &Modification,
+) -> Result<(), Error> {
+    let related = modification.added_and_related.iter();
+    let related = related.filter(|one| one.get("modification").is_none());
+    let extended = marked(&modification.extended_and_related, "extended");
+    for one in related.chain(extended) {
+        let gained = one.get("relationships").and_then(Value::as_array);
+        let id = one.get("id").and_then(Value::as_str).unwrap_or_default();
+        let found = whole.instances.iter().find(|instance| instance.id == id);
+        let (Some(gained), Some(instance)) = (gained, found) else {
+            continue;
+        };
+        let mut all = list(instance)?;
+        let before = all.len();
+        for relationship in gained {
+            if !all.contains(relationship) {
+                all.push(relationship.clone());
+            }
+        }
+        if all.len() > before {
+            decision.event(
+                instance_stream(&instance.tenant_name, id),
+                Event::NodeInstanceChanged(related_to(instance, all)),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn list(instance: &NodeInstance) -> Result<Vec<Value>, Error> {
+    Ok(match parsed(instance.relationships.as_ref())? {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    })
+}
+
+pub(super) fn related_to(instance: &NodeInstance, all: Vec<Value>) -> NodeInstanceChanged {
+    NodeInstanceChanged {
+        id: instance.id.clone(),
+        tenant: instance.tenant_name.clone(),
+        version: instance.version + 1,
+        relationships_json: Some(json!(all).to_string()),
+        ..NodeInstanceChanged::default()
+    }
+}

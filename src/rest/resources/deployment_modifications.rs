@@ -1,0 +1,108 @@
+//! `/deployment-modifications`
+use std::sync::Arc;
+
+use stratalog_projections::View as ViewName;
+use warp::Filter;
+
+use crate::{
+    auth::Permission,
+    commands::modifications::{self, MODEL, NewModification},
+    context::Context,
+    error::Error,
+    rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+    store::View,
+};
+
+/// All routes of the resource.
+pub(super) fn routes(ctx: &Arc<Context>) -> Route {
+    warp::path("deployment-modifications")
+        .and(one_of(vec![
+            all(ctx),
+            start(ctx),
+            get(ctx),
+            finish(ctx),
+            roll_back(ctx),
+        ]))
+        .boxed()
+}
+
+/// `GET /deployment-modifications`
+fn all(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            let permission = Permission::DeploymentModificationList;
+            list::answer_where(&req?, MODEL.0, permission, Vec::new()).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+async fn document(req: &Request, view: &View, id: &str) -> Result<Answer, Error> {
+    let row = req.caller.get(view, MODEL, id).await?;
+    req.document(view, ViewName::DeploymentModifications, &row.doc)
+}
+
+/// The modification after a change.
+async fn changed(req: &Request, id: &str) -> Result<Answer, Error> {
+    let view = req.now().await?;
+    document(req, &view, id).await
+}
+
+/// `POST /deployment-modifications`
+fn start(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::post())
+        .and(extract::write(ctx))
+        .then(async |req: Result<Request<NewModification>, Error>| {
+            let (req, new) = req?.split();
+            let id = modifications::start(&req.ctx, &req.caller, &new).await?;
+            changed(&req, &id).await
+        })
+        .map(reply::created)
+        .boxed()
+}
+
+/// `GET /deployment-modifications/{id}`
+fn get(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment)
+        .and(warp::get())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            req.caller.require(Permission::DeploymentModificationGet)?;
+            let view = req.view().await?;
+            document(&req, &view, &id).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `POST /deployment-modifications/{id}/finish`
+fn finish(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment / "finish")
+        .and(warp::post())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            modifications::finish(&req.ctx, &req.caller, &id).await?;
+            changed(&req, &id).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `POST /deployment-modifications/{id}/rollback`
+fn roll_back(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment / "rollback")
+        .and(warp::post())
+        .and(extract::read(ctx))
+        .then(async |Segment(id), req: Result<Request, Error>| {
+            let req = req?;
+            modifications::roll_back(&req.ctx, &req.caller, &id).await?;
+            changed(&req, &id).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
