@@ -1,12 +1,13 @@
 //! Decisions of a graph as events: states of operations, later attempts, node instances and what is
 //! told about them, all in one append.
-use serde_json::Value;
+use serde_json::{Value, json};
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::{
     Event,
     events::{
         Operation, OperationChange, OperationsAdded, OperationsChanged, Scope, TasksGraphCreated,
     },
+    time::wire,
 };
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use crate::{
             stream,
             telemetry::{MANAGER, TaskEvent, node_event},
         },
-        operations::effects::{self, Effect, Instances},
+        operations::effects::{self, Effect, Finding, Instances},
     },
     context::Context,
     error::Error,
@@ -52,7 +53,11 @@ pub(super) async fn commit(
     if step.fresh.is_none() && step.actions.is_empty() {
         return Ok(());
     }
-    let effects: Vec<Effect> = step.actions.iter().map(effect).collect();
+    let effects: Vec<Effect> = step
+        .actions
+        .iter()
+        .map(|action| effect(execution, action))
+        .collect();
     let meta = caller(execution).meta();
     ctx.store
         .command(&meta, None, async |view| {
@@ -65,7 +70,8 @@ pub(super) async fn commit(
             }
             for (action, effect) in step.actions.iter().zip(&effects) {
                 decision.telemetry.extend(told(execution, action));
-                if !(execution.is_dry_run && matches!(effect, Effect::State { .. })) {
+                let is_change = matches!(effect, Effect::State { .. } | Effect::Found { .. });
+                if !(execution.is_dry_run && is_change) {
                     instances.apply(execution, effect, &mut decision)?;
                 }
             }
@@ -210,7 +216,46 @@ fn parameters(task: &Task) -> Value {
     serde_json::to_value(&task.parameters).expect("parameters are texts, numbers and JSON")
 }
 
-fn effect(action: &Action) -> Effect {
+/// What a task that has a handler leaves behind when it ends.
+fn finding(execution: &Execution, action: &Action) -> Option<Effect> {
+    let task = &action.task;
+    let parameters = &task.parameters;
+    let (is_ok, handler) = match task.state {
+        State::Succeeded => (true, parameters.on_success.as_ref()?),
+        State::Failed if action.next.is_none() => (false, parameters.on_failure.as_ref()?),
+        _ => return None,
+    };
+    let finding = if handler.is_check() {
+        let said = action.error.as_ref().map(|error| error.message.as_str());
+        let result = json!({
+            "ok": is_ok,
+            "timestamp": wire(clock::now_ms()),
+            "task": task.name,
+            "result": said.map_or_else(|| action.result.clone(), Value::from),
+        });
+        Finding::Checked {
+            kept_as: handler.argument("kept_as")?.to_owned(),
+            other: handler.argument("other").map(str::to_owned),
+            result,
+        }
+    } else if handler.is_healing() {
+        match is_ok {
+            true => Finding::Healed,
+            false => Finding::NotHealed(execution.id.clone()),
+        }
+    } else {
+        return None;
+    };
+    Some(Effect::Found {
+        instance: handler.argument("instance_id")?.to_owned(),
+        finding,
+    })
+}
+
+fn effect(execution: &Execution, action: &Action) -> Effect {
+    if let Some(found) = finding(execution, action) {
+        return found;
+    }
     match action.task.state {
         State::Succeeded => {
             effects::of(action.task.kind.wire(), &action.task.parameters.task_kwargs)
@@ -226,10 +271,7 @@ fn told(execution: &Execution, action: &Action) -> Vec<stratalog_schema::events:
         return Vec::new();
     }
     let parameters = parameters(task);
-    let causes = action
-        .error
-        .as_ref()
-        .map(|error| serde_json::json!(error.causes()));
+    let causes = action.error.as_ref().map(|error| json!(error.causes()));
     let say = |state: &str| {
         let event = TaskEvent {
             name: &task.name,

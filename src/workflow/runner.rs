@@ -3,6 +3,8 @@
 //! from there.
 mod drive;
 mod end;
+mod heal;
+mod scale;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +21,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    builtin::Builtin, operation::Facts, outbox::Outbox, routes::Routes, settings, system,
+    builtin::{Builtin, Plan},
+    operation::Facts,
+    outbox::Outbox,
+    routes::Routes,
+    settings, system,
     topology::Topology,
 };
 use crate::{
@@ -153,6 +159,8 @@ impl Runner {
         let is_new = execution.status == "pending";
         let (execution, token) = self.begin(is_new).await?;
         match self.workflow(&execution).await? {
+            Some(Builtin::Heal) => self.heal(&execution, &token).await?,
+            Some(Builtin::Scale) => self.scale(&execution, &token).await?,
             Some(builtin) => self.phases(&execution, (builtin, token)).await?,
             None => {
                 let work = system::run(&self.ctx, &execution);
@@ -259,7 +267,7 @@ impl Runner {
             let (facts, topology) = self.prepare(execution, parameters.clone()).await?;
             let outbox = Outbox::new(&self.ctx, &facts, token.clone());
             let phase = drive::Phase {
-                builtin,
+                plan: Plan::Phase(builtin),
                 place: (index, name),
                 facts,
                 topology,
@@ -267,6 +275,25 @@ impl Runner {
             self.drive(execution, phase, outbox).await?;
         }
         Ok(())
+    }
+
+    /// One graph under a name of its own, over the deployment as it is now.
+    async fn graph(
+        &mut self,
+        execution: &Execution,
+        token: &str,
+        (name, plan): (String, Plan),
+    ) -> Result<(), Stop> {
+        let parameters = executions::parameters_of(execution)?;
+        let (facts, topology) = self.prepare(execution, parameters).await?;
+        let outbox = Outbox::new(&self.ctx, &facts, token.to_owned());
+        let phase = drive::Phase {
+            plan,
+            place: (0, name),
+            facts,
+            topology,
+        };
+        self.drive(execution, phase, outbox).await
     }
 
     async fn prepare(
@@ -329,6 +356,11 @@ async fn started(view: &Reader, execution: &mut Execution) -> Result<Decision, E
         .telemetry
         .push(end::told(execution, "workflow_started", text));
     Ok(decision)
+}
+
+fn text<'p>(parameters: &'p Map<String, Value>, name: &str) -> &'p str {
+    let given = parameters.get(name).and_then(Value::as_str);
+    given.unwrap_or_default()
 }
 
 /// A line in the log of an execution.

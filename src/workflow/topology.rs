@@ -6,6 +6,8 @@ use stratalog_projections::views::{node_instances, nodes};
 
 use crate::error::Error;
 
+/// Relationships of this kind put one instance into another.
+const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
 /// Nodes of this type are machines.
 const COMPUTE: &str = "cloudify.nodes.Compute";
 
@@ -18,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) operations: Map<String, Value>,
     pub(crate) relationships: Vec<Value>,
     pub(crate) plugins: Vec<Value>,
+    pub(crate) host_id: Option<String>,
+    pub(crate) number_of_instances: i64,
 }
 
 impl Node {
@@ -44,6 +48,9 @@ pub(crate) struct Instance {
     pub(crate) host_id: Option<String>,
     pub(crate) relationships: Vec<Relationship>,
     pub(crate) runtime_properties: Map<String, Value>,
+    pub(crate) system_properties: Map<String, Value>,
+    /// Names of the scaling groups it is in.
+    pub(crate) scaling_groups: Vec<String>,
 }
 
 /// A deployment's nodes and instances.
@@ -102,6 +109,8 @@ impl Topology {
                 operations: object(node.operations.as_ref())?,
                 relationships: list(node.relationships.as_ref())?,
                 plugins: list(node.plugins.as_ref())?,
+                host_id: node.host_id,
+                number_of_instances: node.number_of_instances,
                 id: node.id,
                 type_hierarchy: node.type_hierarchy,
             };
@@ -118,6 +127,8 @@ impl Topology {
                 .insert(instance.id.clone(), topology.instances.len());
             topology.instances.push(Instance {
                 runtime_properties: object(instance.runtime_properties.as_ref())?,
+                system_properties: object(instance.system_properties.as_ref())?,
+                scaling_groups: names(&list(instance.scaling_groups.as_ref())?),
                 relationships,
                 id: instance.id,
                 node_id: instance.node_id,
@@ -141,6 +152,49 @@ impl Topology {
         self.nodes
             .get(&instance.node_id)
             .expect("instances are only taken in together with their node")
+    }
+
+    pub(crate) fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// An instance with everything that is contained in it.
+    pub(crate) fn contained(&self, id: &str) -> BTreeSet<String> {
+        let mut held: HashMap<&str, Vec<&str>> = HashMap::new();
+        for instance in &self.instances {
+            for relationship in &instance.relationships {
+                if self.is_containment(instance, relationship) {
+                    let inside = held.entry(relationship.target_id.as_str()).or_default();
+                    inside.push(&instance.id);
+                }
+            }
+        }
+        let mut found = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            if found.insert(id.to_owned()) {
+                open.extend(held.get(id).into_iter().flatten());
+            }
+        }
+        found
+    }
+
+    fn is_containment(&self, instance: &Instance, relationship: &Relationship) -> bool {
+        let spec = relationship.of_node;
+        let spec = spec.and_then(|at| self.node_of(instance).relationships.get(at));
+        let hierarchy = spec.and_then(|spec| spec.get("type_hierarchy")?.as_array());
+        hierarchy.is_some_and(|names| names.iter().any(|name| name == CONTAINED_IN))
+    }
+
+    /// Ids by which parts of a node or a scaling group may be chosen: those of instances, and of
+    /// what stands in a group.
+    pub(crate) fn members(&self, name: &str, group: Option<&Value>) -> BTreeSet<&str> {
+        let is_of = |instance: &&Instance| {
+            instance.node_id == name
+                || (group.is_some() && instance.scaling_groups.iter().any(|of| of == name))
+        };
+        let instances = self.instances.iter().filter(is_of);
+        instances.map(|instance| instance.id.as_str()).collect()
     }
 
     /// Ids of the instances that a filter admits.
@@ -190,6 +244,11 @@ fn relationships(node: &Node, stored: &[Value]) -> Vec<Relationship> {
             }
         })
         .collect()
+}
+
+fn names(groups: &[Value]) -> Vec<String> {
+    let name = |group: &Value| group.get("name")?.as_str().map(str::to_owned);
+    groups.iter().filter_map(name).collect()
 }
 
 type Json = stratalog_projections::views::Json;

@@ -1,6 +1,8 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
 mod cold;
+mod healing;
+mod scaling;
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,8 @@
 mod end;
 mod start;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 use stratalog_projections::{
     Condition, ListQuery, Scope, View as ViewName,
@@ -65,6 +67,44 @@ pub async fn started(
     let started = Condition::AnyOf("status".to_owned(), vec![STARTED.to_owned()]);
     let query = of(ViewName::DeploymentModifications, deployment).with(started);
     Ok(view.select_as(&query).await?)
+}
+
+/// The modification that an execution started.
+///
+/// # Errors
+/// Database errors.
+pub async fn of_execution(
+    view: &View,
+    deployment: &Deployment,
+    execution_id: &str,
+) -> Result<Option<DeploymentModification>, Error> {
+    let query = of(ViewName::DeploymentModifications, deployment);
+    let all: Vec<DeploymentModification> = view.select_as(&query).await?;
+    for modification in all {
+        let context = object(modification.context.as_ref())?;
+        if context.get("execution_id").and_then(Value::as_str) == Some(execution_id) {
+            return Ok(Some(modification));
+        }
+    }
+    Ok(None)
+}
+
+/// Instances that a modification adds, extends, reduces or removes (`mark`).
+///
+/// # Errors
+/// `Internal` for a stored document of another shape.
+pub fn instances(
+    modification: &DeploymentModification,
+    mark: &'static str,
+) -> Result<BTreeSet<String>, Error> {
+    let all = object(modification.node_instances.as_ref())?;
+    let part = all.get(&format!("{mark}_and_related"));
+    let part = part
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    Ok(start::marked(part, mark)
+        .filter_map(|one| one.get("id")?.as_str().map(str::to_owned))
+        .collect())
 }
 
 /// A deployment with all it consists of.

@@ -2,7 +2,7 @@
 //! about them.
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 use stratalog_projections::{
     View,
     views::{executions::Execution, node_instances::NodeInstance, scoped},
@@ -13,7 +13,7 @@ use stratalog_schema::{
 
 use crate::{
     clock,
-    commands::executions::telemetry::node_event,
+    commands::{executions::telemetry::node_event, node_instances::flags},
     error::Error,
     log::{Expected, read},
     store::{self, Decision},
@@ -31,6 +31,13 @@ pub enum Effect {
         /// The state.
         state: String,
     },
+    /// Something about a node instance is found out.
+    Found {
+        /// The instance.
+        instance: String,
+        /// What.
+        finding: Finding,
+    },
     /// Something is told about a node instance.
     Told {
         /// The instance.
@@ -38,6 +45,26 @@ pub enum Effect {
         /// The text.
         text: String,
     },
+}
+
+/// What a check or a cure of a node instance came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The result of a check.
+    Checked {
+        /// The system property that keeps it.
+        kept_as: String,
+        /// The instance at the other end, when it speaks of a relationship.
+        other: Option<String>,
+        /// `{ok, timestamp, task, result}`
+        result: Value,
+    },
+    /// The instance cured itself.
+    Healed,
+    /// It could not, in this execution.
+    NotHealed(String),
+    /// That it could not has been dealt with.
+    HealForgotten,
 }
 
 /// The effect of a task by the type of its operation and its arguments.
@@ -100,9 +127,9 @@ impl Instances {
         let mut keys: Vec<String> = effects
             .filter_map(|effect| match effect {
                 Effect::Nothing => None,
-                Effect::State { instance, .. } | Effect::Told { instance, .. } => {
-                    Some(scoped(tenant, instance))
-                }
+                Effect::State { instance, .. }
+                | Effect::Found { instance, .. }
+                | Effect::Told { instance, .. } => Some(scoped(tenant, instance)),
             })
             .collect();
         keys.sort();
@@ -137,21 +164,40 @@ impl Instances {
                     .push(self.told(execution, instance, text));
             }
             Effect::State { instance, state } => {
-                let Some((instance, version)) = self.0.get_mut(instance) else {
-                    return Ok(());
-                };
-                let stream =
-                    StreamId::scoped(Category::NodeInstance, &instance.tenant_name, &instance.id);
-                let event = changed(instance, state)?;
-                instance.version = event.version;
-                instance.state.clone_from(state);
-                if !decision.expected.iter().any(|(known, _)| *known == stream) {
-                    let expected = Expected::Version(*version);
-                    decision.expected.push((stream.clone(), expected));
-                }
-                decision.event(stream, Event::NodeInstanceChanged(event));
+                self.change(instance, decision, |instance| {
+                    let event = changed(instance, state)?;
+                    instance.state.clone_from(state);
+                    Ok(event)
+                })?;
+            }
+            Effect::Found { instance, finding } => {
+                self.change(instance, decision, |instance| found(instance, finding))?;
             }
         }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        id: &str,
+        decision: &mut Decision,
+        make: impl FnOnce(&mut NodeInstance) -> Result<NodeInstanceChanged, Error>,
+    ) -> Result<(), Error> {
+        let Some((instance, version)) = self.0.get_mut(id) else {
+            return Ok(());
+        };
+        let stream = StreamId::scoped(Category::NodeInstance, &instance.tenant_name, &instance.id);
+        let event = make(instance)?;
+        instance.version = event.version;
+        if let Some(system) = &event.system_properties_json {
+            let system = RawValue::from_string(system.clone()).map_err(Error::internal)?;
+            instance.system_properties = Some(system);
+        }
+        if !decision.expected.iter().any(|(known, _)| *known == stream) {
+            let expected = Expected::Version(*version);
+            decision.expected.push((stream.clone(), expected));
+        }
+        decision.event(stream, Event::NodeInstanceChanged(event));
         Ok(())
     }
 
@@ -177,10 +223,7 @@ fn changed(instance: &NodeInstance, state: &str) -> Result<NodeInstanceChanged, 
     if !matches!(state, "configured" | "started") {
         return Ok(event);
     }
-    let mut system: Map<String, Value> = match &instance.system_properties {
-        Some(json) => serde_json::from_str(json.get()).map_err(Error::internal)?,
-        None => Map::new(),
-    };
+    let mut system = system_properties(instance)?;
     let good = json!({
         "ok": true, "result": null, "task": null, "timestamp": wire(clock::now_ms()),
     });
@@ -196,6 +239,63 @@ fn changed(instance: &NodeInstance, state: &str) -> Result<NodeInstanceChanged, 
     }
     event.system_properties_json = Some(Value::Object(system).to_string());
     Ok(event)
+}
+
+fn system_properties(instance: &NodeInstance) -> Result<Map<String, Value>, Error> {
+    match &instance.system_properties {
+        Some(json) => serde_json::from_str(json.get()).map_err(Error::internal),
+        None => Ok(Map::new()),
+    }
+}
+
+/// The change of an instance about which something was found out.
+fn found(instance: &NodeInstance, finding: &Finding) -> Result<NodeInstanceChanged, Error> {
+    let mut system = system_properties(instance)?;
+    match finding {
+        Finding::Checked {
+            kept_as,
+            other: Some(other),
+            result,
+        } => {
+            let kept = system.entry(kept_as.clone()).or_insert_with(|| json!({}));
+            if !kept.is_object() {
+                *kept = json!({});
+            }
+            kept[other.as_str()] = result.clone();
+        }
+        Finding::Checked {
+            kept_as, result, ..
+        } => {
+            let before = system.insert(kept_as.clone(), result.clone());
+            if kept_as == "status" {
+                system.insert("previous_status".to_owned(), before.unwrap_or(Value::Null));
+            }
+        }
+        Finding::Healed => {
+            let status = system.entry("status").or_insert_with(|| json!({}));
+            if !status.is_object() {
+                *status = json!({});
+            }
+            status["ok"] = true.into();
+            status["task"] = Value::Null;
+            status["healed"] = true.into();
+        }
+        Finding::NotHealed(execution) => {
+            system.insert("heal_failed".to_owned(), execution.as_str().into());
+        }
+        Finding::HealForgotten => drop(system.remove("heal_failed")),
+    }
+    let system = Value::Object(system);
+    let (is_ok, is_drifted) = flags(&system);
+    Ok(NodeInstanceChanged {
+        id: instance.id.clone(),
+        tenant: instance.tenant_name.clone(),
+        version: instance.version + 1,
+        system_properties_json: Some(system.to_string()),
+        is_status_check_ok: Some(is_ok),
+        has_configuration_drift: Some(is_drifted),
+        ..NodeInstanceChanged::default()
+    })
 }
 
 fn is_truthy(value: &Value) -> bool {

@@ -1,8 +1,11 @@
 //! Workflows built into the manager: each a row of graphs, one after the other.
+mod check;
 mod execute_operation;
+mod heal;
 mod install;
 mod lifecycle;
 mod order;
+mod plan;
 mod sequence;
 mod uninstall;
 
@@ -11,7 +14,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+pub(crate) use check::{CHECK_STATUS, Check};
 use execute_operation::Request;
+pub(crate) use heal::HEAL;
+pub(crate) use plan::Plan;
 use sequence::Builder;
 use serde_json::{Map, Value};
 
@@ -33,6 +39,11 @@ pub(crate) enum Builtin {
     Stop,
     Restart,
     Pull,
+    CheckStatus,
+    CheckDrift,
+    RollBack,
+    Heal,
+    Scale,
 }
 
 /// Operations that `start`, `stop` and `pull` run.
@@ -53,6 +64,11 @@ impl Builtin {
                 "stop" => Self::Stop,
                 "restart" => Self::Restart,
                 "pull" => Self::Pull,
+                "check_status" => Self::CheckStatus,
+                "check_drift" => Self::CheckDrift,
+                "rollback" => Self::RollBack,
+                "auto_heal_reinstall_node_subgraph" => Self::Heal,
+                "scale_entity" => Self::Scale,
                 _ => return None,
             },
         )
@@ -76,6 +92,14 @@ impl Builtin {
             Self::Stop => operations(&[STOP]),
             Self::Restart => operations(&[STOP, START]),
             Self::Pull => operations(&[PULL]),
+            Self::CheckStatus => one("check_status"),
+            Self::CheckDrift => one("check_drift"),
+            Self::RollBack if flag(parameters, "full_rollback") == Some(true) => {
+                vec!["rollback".into(), "uninstall-a".into()]
+            }
+            Self::RollBack => one("rollback"),
+            // they follow from what earlier ones find
+            Self::Heal | Self::Scale => Vec::new(),
         }
     }
 
@@ -92,8 +116,25 @@ impl Builtin {
         let parameters = &facts.parameters;
         let chosen = topology.select(&Filter::from_parameters(parameters));
         let ignore = flag(parameters, "ignore_failure").unwrap_or(false);
-        let mut builder = Builder::new(facts, name);
+        let unretried = plan::unretried(facts);
+        let is_check = matches!(self, Self::CheckStatus | Self::CheckDrift);
+        let mut builder = Builder::new(if is_check { &unretried } else { facts }, name);
+        let check = |default: bool| Check {
+            in_order: flag(parameters, "run_by_dependency_order").unwrap_or(default),
+            ignores: false,
+        };
         match (self, index) {
+            (Self::CheckStatus, _) => {
+                check::status(&mut builder, topology, &chosen, check(false))?;
+            }
+            (Self::CheckDrift, _) => {
+                check::drift(&mut builder, topology, &chosen, check(true))?;
+            }
+            (Self::RollBack, 0) => {
+                let ignore = flag(parameters, "ignore_failure").unwrap_or(true);
+                uninstall::roll_back(&mut builder, topology, &chosen, ignore)?;
+            }
+            (Self::RollBack, _) => uninstall::graph(&mut builder, topology, &chosen, true)?,
             (Self::Install, _) | (Self::Reinstall, 1) => {
                 install::graph(&mut builder, topology, &chosen)?;
             }

@@ -152,6 +152,8 @@ pub(super) fn stubs(
             host_id: instance.host_id.clone(),
             relationships: affected,
             runtime_properties: serde_json::Map::<String, Value>::new(),
+            system_properties: serde_json::Map::new(),
+            scaling_groups: Vec::new(),
         };
         let mut lifecycle = Lifecycle::new(builder, topology, &narrowed, at);
         lifecycle.related(stub.operation, (stub.before, stub.after), stub.is_ignored)?;

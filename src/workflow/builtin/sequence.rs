@@ -175,6 +175,11 @@ impl<'f> Builder<'f> {
             .collect()
     }
 
+    /// What is to happen when a task succeeds.
+    pub(crate) fn on_success(&mut self, at: usize, handler: Handler) {
+        self.tasks[at].parameters.on_success = Some(handler);
+    }
+
     /// Failures of all tasks in a subgraph are passed over; those of the subgraphs in it then never
     /// happen.
     pub(crate) fn ignore_failures(&mut self, from: usize) {
@@ -213,6 +218,20 @@ impl Sequence {
             added.push(builder.step(self.parent, instance, step)?);
         }
         self.follow(builder, added);
+        Ok(())
+    }
+
+    /// A call that waits for all earlier steps; what it comes to is handled whatever it is.
+    pub(crate) fn then_checked(
+        &mut self,
+        builder: &mut Builder<'_>,
+        call: Call<'_>,
+        handler: Handler,
+    ) -> Result<(), Error> {
+        let at = builder.call(self.parent, &call)?;
+        builder.on_success(at, handler.clone());
+        builder.tasks[at].parameters.on_failure = Some(handler);
+        self.follow(builder, vec![at]);
         Ok(())
     }
 

@@ -100,6 +100,61 @@ pub(super) fn sequence(
     lifecycle.steps(vec![Step::State("deleted"), event("Deleted node instance")])
 }
 
+/// The graph that takes back instances which are half way up, each before those it has
+/// relationships to.
+pub(super) fn roll_back(
+    builder: &mut Builder<'_>,
+    topology: &Topology,
+    chosen: &BTreeSet<String>,
+    ignores: bool,
+) -> Result<(), Error> {
+    let mut order = Order::new(topology, chosen);
+    for instance in order.instances() {
+        let at = builder.subgraph(&instance.id, None, None);
+        order.place(&instance.id, at);
+        back(builder, topology, instance, at)?;
+        if ignores {
+            builder.ignore_failures(at);
+        }
+    }
+    order::stubs(builder, &mut order, None)?;
+    order.targets_after_sources(builder);
+    Ok(())
+}
+
+fn back(
+    builder: &mut Builder<'_>,
+    topology: &Topology,
+    instance: &Instance,
+    at: usize,
+) -> Result<(), Error> {
+    let mut lifecycle = Lifecycle::new(builder, topology, instance, at);
+    let state = instance.state.as_str();
+    let nothing = |what: &str| {
+        vec![event(format!(
+            "Rollback {what}: nothing to do, instance state is {state}"
+        ))]
+    };
+    let is_starting = lifecycle.is_in(&["starting"]);
+    let is_created = lifecycle.is_in(&["creating", "configuring"]);
+    if is_starting {
+        stop(&mut lifecycle)?;
+        lifecycle.steps(vec![Step::State("configured")])?;
+    } else {
+        lifecycle.steps(nothing("Stop"))?;
+    }
+    if is_created {
+        delete(&mut lifecycle)?;
+        lifecycle.steps(vec![Step::State("uninitialized")])?;
+    } else {
+        lifecycle.steps(nothing("Delete"))?;
+    }
+    if is_starting || is_created {
+        lifecycle.steps(vec![event("Rollbacked node instance")])?;
+    }
+    Ok(())
+}
+
 fn stop(lifecycle: &mut Lifecycle<'_, '_, '_>) -> Result<(), Error> {
     lifecycle.steps(vec![
         Step::State("stopping"),

@@ -102,6 +102,9 @@ pub(crate) struct Handler {
 const IGNORE: &str = "cloudify.plugins.lifecycle._ignore_task_failure";
 /// The subgraph of a node instance is run anew, where retries of subgraphs are configured.
 const SUBGRAPH: &str = "cloudify.plugins.lifecycle._SubgraphOnFailure";
+/// What the task says is kept with a node instance.
+const CHECKED: &str = "cloudify.plugins.workflows.check_result";
+const HEALED: &str = "cloudify.plugins.workflows.heal_result";
 const RELATIONSHIP: &str = "cloudify.plugins.lifecycle._relationship_subgraph_on_failure";
 
 impl Handler {
@@ -129,8 +132,47 @@ impl Handler {
         handler
     }
 
+    /// What a check says is kept with the instance, under a name.
+    pub(crate) fn checked(instance: &str, kept_as: &str, ignores: bool) -> Self {
+        let mut handler = Self::named(CHECKED);
+        handler.set("instance_id", instance.into());
+        handler.set("kept_as", kept_as.into());
+        handler.set("ignore", ignores.into());
+        handler
+    }
+
+    /// What a check says of a relationship stands by the instance at its other end.
+    pub(crate) fn about(mut self, other: &str) -> Self {
+        self.set("other", other.into());
+        self
+    }
+
+    /// Whether an instance could be healed is kept with it.
+    pub(crate) fn healed(instance: &str) -> Self {
+        let mut handler = Self::named(HEALED);
+        handler.set("instance_id", instance.into());
+        handler.set("ignore", true.into());
+        handler
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        self.arguments.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn argument(&self, name: &str) -> Option<&str> {
+        self.arguments.get(name).and_then(Value::as_str)
+    }
+
+    pub(crate) fn is_check(&self) -> bool {
+        self.path == CHECKED
+    }
+
+    pub(crate) fn is_healing(&self) -> bool {
+        self.path == HEALED
+    }
+
     pub(crate) fn ignores(&self) -> bool {
-        self.path == IGNORE
+        self.path == IGNORE || self.arguments.get("ignore") == Some(&Value::Bool(true))
     }
 }
 

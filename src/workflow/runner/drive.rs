@@ -13,7 +13,7 @@ use crate::{
     clock,
     error::{Error, ErrorCode},
     workflow::{
-        builtin::Builtin,
+        builtin::Plan,
         commit::{self, Step},
         graph::{
             Action, Failed, Graph, Input, Mode, Progress,
@@ -28,7 +28,7 @@ use crate::{
 /// One graph to drive.
 #[derive(Debug)]
 pub(super) struct Phase {
-    pub(super) builtin: Builtin,
+    pub(super) plan: Plan,
     /// Its number and name.
     pub(super) place: (usize, String),
     pub(super) facts: Facts,
@@ -60,7 +60,7 @@ impl Runner {
             Some(tasks) => tasks,
             None => {
                 let place = (phase.place.0, phase.place.1.as_str());
-                let built = phase.builtin.build(place, &phase.topology, &phase.facts)?;
+                let built = phase.plan.build(place, &phase.topology, &phase.facts)?;
                 fresh = Some(built.clone());
                 built
             }
@@ -233,7 +233,11 @@ impl Runner {
     }
 
     /// The tasks of a graph that is stored already.
-    async fn stored(&self, execution: &Execution, name: &str) -> Result<Option<Vec<Task>>, Error> {
+    pub(super) async fn stored(
+        &self,
+        execution: &Execution,
+        name: &str,
+    ) -> Result<Option<Vec<Task>>, Error> {
         let view = self.ctx.store.read(At::Now).await?;
         let by =
             |field: &str, value: &str| Condition::AnyOf(field.to_owned(), vec![value.to_owned()]);
