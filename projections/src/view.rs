@@ -5,8 +5,9 @@ use crate::{
     Error,
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups, deployments,
-        execution_groups, executions, files, filters, node_instances, nodes, operations,
-        provider_context, schedules, snapshots, tasks_graphs, tenants, tokens, users,
+        execution_groups, executions, files, filters, maintenance, node_instances, nodes,
+        operations, permissions, provider_context, schedules, secrets, secrets_providers, sites,
+        snapshots, tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
 
@@ -56,11 +57,23 @@ pub enum View {
     DeploymentGroupMembers,
     /// Groups of executions.
     ExecutionGroups,
+    /// Sites.
+    Sites,
+    /// Secrets.
+    Secrets,
+    /// Providers of secrets.
+    SecretsProviders,
+    /// Groups of users.
+    UserGroups,
+    /// Maintenance of the manager.
+    Maintenance,
+    /// What roles may do that differs from the rule.
+    Permissions,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -81,6 +94,12 @@ impl View {
         Self::DeploymentGroups,
         Self::DeploymentGroupMembers,
         Self::ExecutionGroups,
+        Self::Sites,
+        Self::Secrets,
+        Self::SecretsProviders,
+        Self::UserGroups,
+        Self::Maintenance,
+        Self::Permissions,
     ];
 
     /// Its definition.
@@ -106,6 +125,12 @@ impl View {
             Self::DeploymentGroups => &deployment_groups::DEF,
             Self::DeploymentGroupMembers => &deployment_group_members::DEF,
             Self::ExecutionGroups => &execution_groups::DEF,
+            Self::Sites => &sites::DEF,
+            Self::Secrets => &secrets::DEF,
+            Self::SecretsProviders => &secrets_providers::DEF,
+            Self::UserGroups => &user_groups::DEF,
+            Self::Maintenance => &maintenance::DEF,
+            Self::Permissions => &permissions::DEF,
         }
     }
 

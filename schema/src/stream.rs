@@ -38,11 +38,19 @@ pub enum Category {
     DeploymentGroup = 31,
     /// One group of executions.
     ExecutionGroup = 32,
+    /// One site.
+    Site = 40,
+    /// One secret.
+    Secret = 41,
+    /// One provider of secrets.
+    SecretsProvider = 42,
+    /// One group of users.
+    UserGroup = 43,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -58,6 +66,10 @@ impl Category {
         Self::Schedule,
         Self::DeploymentGroup,
         Self::ExecutionGroup,
+        Self::Site,
+        Self::Secret,
+        Self::SecretsProvider,
+        Self::UserGroup,
     ];
 
     /// The stored number.
@@ -94,6 +106,10 @@ impl Category {
             Self::Schedule => "schedule",
             Self::DeploymentGroup => "deployment_group",
             Self::ExecutionGroup => "execution_group",
+            Self::Site => "site",
+            Self::Secret => "secret",
+            Self::SecretsProvider => "secrets_provider",
+            Self::UserGroup => "user_group",
         }
     }
 }

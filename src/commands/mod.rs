@@ -21,6 +21,7 @@ pub mod operations;
 mod own_execution;
 pub mod schedules;
 pub mod settings;
+pub mod sites;
 pub mod snapshots;
 pub mod tasks_graphs;
 pub mod tenants;

@@ -28,11 +28,14 @@ use crate::{
 /// Names that are paths of the API.
 const RESERVED: [&str; 2] = ["users", "user-groups"];
 /// Views whose rows keep a tenant alive, by what their resources are called.
-const RESOURCES: [(ViewName, &str); 4] = [
+const RESOURCES: [(ViewName, &str); 7] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
     (ViewName::Snapshots, "snapshots"),
+    (ViewName::Sites, "sites"),
+    (ViewName::Secrets, "secrets"),
+    (ViewName::SecretsProviders, "secrets providers"),
 ];
 
 fn stream(name: &str) -> StreamId {

@@ -25,11 +25,14 @@ use crate::{
 };
 
 /// Views whose rows keep their creator from being deleted.
-const OWNED: [(ViewName, &str); 4] = [
+const OWNED: [(ViewName, &str); 7] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
     (ViewName::Snapshots, "snapshots"),
+    (ViewName::Sites, "sites"),
+    (ViewName::Secrets, "secrets"),
+    (ViewName::SecretsProviders, "secrets providers"),
 ];
 
 /// The stream of a user.

@@ -1,8 +1,8 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
     self, Agents, Blueprints, DeploymentGroups, Deployments, ExecutionGroups, Executions, Filters,
-    NodeInstances, Nodes, Operations, ProviderContext, Schedules, Snapshots, TasksGraphs, Tenants,
-    Tokens, Users,
+    NodeInstances, Nodes, Operations, ProviderContext, Schedules, Sites, Snapshots, TasksGraphs,
+    Tenants, Tokens, Users,
 };
 
 use self::{
@@ -152,6 +152,7 @@ pub(super) const VERSIONED: &[Operation] = &[
     delete("/deployments/{id}", "Deletes a deployment"),
     get("/deployments/{id}/outputs", "Evaluates a deployment's outputs", Value),
     get("/deployments/{id}/capabilities", "Evaluates a deployment's capabilities", Value),
+    post("/deployments/{id}/set-site", "Puts a deployment at a site", One(Deployments)),
     patch("/deployments/{id}/set-visibility", "Widens a deployment's visibility", One(Deployments)),
     post("/evaluate/functions", "Evaluates functions for a deployment", Value),
     get("/events", "Lists execution logs and events", Value),
@@ -221,6 +222,11 @@ pub(super) const VERSIONED: &[Operation] = &[
     post("/searches/nodes", "Searches nodes", Page(Nodes)),
     post("/searches/scaling-groups", "Searches scaling groups", Value),
     post("/searches/workflows", "Searches workflows of deployments", Value),
+    get("/sites", "Lists sites", Page(Sites)),
+    get("/sites/{name}", "Gives a site", One(Sites)),
+    put("/sites/{name}", "Creates a site", One(Sites)).takes(MaybeJson),
+    post("/sites/{name}", "Changes a site", One(Sites)),
+    delete("/sites/{name}", "Deletes a site"),
     get("/snapshot-status", "Tells whether a snapshot is being restored", Value),
     get("/snapshots", "Lists snapshots", Page(Snapshots)),
     get("/snapshots/{id}", "Gives a snapshot", One(Snapshots)),

@@ -26,7 +26,12 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::Schedules => "ExecutionSchedule",
         View::DeploymentGroups => "DeploymentGroup",
         View::ExecutionGroups => "ExecutionGroup",
-        View::Files | View::DeploymentGroupMembers => return None,
+        View::Sites => "Site",
+        View::Secrets => "Secret",
+        View::SecretsProviders => "SecretsProvider",
+        View::UserGroups => "UserGroup",
+        View::Maintenance => "Maintenance",
+        View::Files | View::DeploymentGroupMembers | View::Permissions => return None,
     })
 }
 

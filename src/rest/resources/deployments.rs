@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod restore;
+mod site;
 mod workdir;
 
 /// `/deployments`
@@ -39,6 +40,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             patch(ctx),
             delete(ctx),
             set_visibility(ctx),
+            site::set_site(ctx),
             outputs(ctx),
             capabilities(ctx),
         ]))

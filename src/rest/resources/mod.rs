@@ -26,6 +26,7 @@ mod operations;
 mod permissions;
 mod provider;
 mod searches;
+mod sites;
 mod snapshots;
 mod status;
 mod summary;
@@ -60,6 +61,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         permissions::routes(ctx),
         provider::routes(ctx),
         searches::routes(ctx),
+        sites::routes(ctx),
         snapshots::routes(ctx),
         status::routes(ctx),
         summary::routes(ctx),

@@ -11,6 +11,7 @@ mod openapi;
 mod resources;
 mod schedules;
 mod searches;
+mod sites;
 
 use reqwest::Method;
 use serde_json::{Value, json};
