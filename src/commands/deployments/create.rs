@@ -146,7 +146,9 @@ pub(crate) async fn add(
     let tenant = scope.tenant.as_str();
     check_blueprint(view, caller, new, &scope.visibility).await?;
     if let Some(site) = &new.site_name {
-        sites::check_deployment(view, caller, site, (&new.id, &scope.visibility)).await?;
+        let of = (new.id.as_str(), scope.visibility.as_str());
+        let place = sites::check_deployment(view, caller, site, of).await?;
+        decision.rests_on(view, place).await?;
     }
     decision.rests_on(view, stream(tenant, &new.id)).await?;
     make_room(view, decision, (tenant, &new.id), &scope.visibility).await?;

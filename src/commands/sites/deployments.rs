@@ -2,9 +2,9 @@
 use std::sync::Arc;
 
 use stratalog_projections::views::{deployments::Deployment, sites::Site};
-use stratalog_schema::{Event, events::DeploymentChanged};
+use stratalog_schema::{Event, StreamId, events::DeploymentChanged};
 
-use super::MODEL;
+use super::{MODEL, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
@@ -14,7 +14,8 @@ use crate::{
     store::{Decision, View},
 };
 
-/// The site a deployment is to be at; it must be seen by everybody who sees the deployment.
+/// The site a deployment is to be at; it must be seen by everybody who sees the deployment. Gives
+/// its stream: the decision rests on it, so that nothing is put where a site is being deleted.
 ///
 /// # Errors
 /// 400 for a name that is none or a site that fewer people see, 404.
@@ -23,11 +24,11 @@ pub(crate) async fn check(
     caller: &Caller,
     name: &str,
     (deployment, shown): (&str, &str),
-) -> Result<(), Error> {
+) -> Result<StreamId, Error> {
     ids::check("site_name", name)?;
     let site: Site = caller.get(view, MODEL, name).await?.resource()?;
     if !visibility::is_wider(shown, &site.visibility) {
-        return Ok(());
+        return Ok(stream(&site.tenant_name, name));
     }
     Err(Error::refused(
         ErrorCode::IllegalAction,
@@ -60,11 +61,12 @@ pub async fn set_site(
         let view = &*view;
         let row = caller.get(view, deployments::MODEL, id).await?;
         let deployment: Deployment = row.resource()?;
+        let mut decision = Decision::nothing();
         if let Some(site) = site {
-            check(view, caller, site, (id, &deployment.visibility)).await?;
+            let place = check(view, caller, site, (id, &deployment.visibility)).await?;
+            decision.rests_on(view, place).await?;
         }
         let of = deployments::stream(&deployment.tenant_name, id);
-        let mut decision = Decision::nothing();
         decision.rests_on(view, of.clone()).await?;
         decision.event(
             of,

@@ -20,12 +20,16 @@ mod executions;
 mod filters;
 mod health;
 mod labels;
+mod maintenance;
 mod node_instances;
 mod nodes;
 mod operations;
 mod permissions;
 mod provider;
+mod proxy;
 mod searches;
+mod secrets;
+mod secrets_providers;
 mod sites;
 mod snapshots;
 mod status;
@@ -33,6 +37,7 @@ mod summary;
 mod tasks_graphs;
 mod tenants;
 mod tokens;
+mod user_groups;
 mod users;
 mod version;
 mod workflows;
@@ -55,12 +60,16 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         executions::routes(ctx),
         filters::routes(ctx),
         labels::routes(ctx),
+        maintenance::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
         operations::routes(ctx),
         permissions::routes(ctx),
         provider::routes(ctx),
+        proxy::routes(ctx),
         searches::routes(ctx),
+        secrets::routes(ctx),
+        secrets_providers::routes(ctx),
         sites::routes(ctx),
         snapshots::routes(ctx),
         status::routes(ctx),
@@ -68,6 +77,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         tasks_graphs::routes(ctx),
         tenants::routes(ctx),
         tokens::routes(ctx),
+        user_groups::routes(ctx),
         users::routes(ctx),
         version::routes(ctx),
         workflows::routes(ctx),

@@ -63,7 +63,7 @@ async fn evaluated(req: &Request, view: &View, documents: &[String]) -> Result<V
         nodes.push(serde_json::from_str(document).map_err(Error::internal)?);
     }
     let instance = req.query().get("_instance_context");
-    let nodes = commands::deployments::nodes(view, nodes, instance).await?;
+    let nodes = commands::deployments::nodes((view, req.opener()), nodes, instance).await?;
     Ok(nodes.iter().map(Value::to_string).collect())
 }
 
