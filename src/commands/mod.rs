@@ -4,6 +4,7 @@ pub mod agents;
 pub mod blueprints;
 pub mod bootstrap;
 pub mod constraints;
+pub mod customer;
 pub mod deployment_groups;
 pub mod deployments;
 mod execution_end;

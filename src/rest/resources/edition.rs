@@ -1,5 +1,4 @@
-//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`; and
-//! `/plugins` until there are any.
+//! What clients ask about the edition: `/idp`, `/ldap`; and `/plugins` until there are any.
 use std::sync::Arc;
 
 use warp::Filter;
@@ -43,25 +42,11 @@ const PLUGIN: [&str; 26] = [
 /// All of them.
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     one_of(vec![
-        license_check(ctx),
         told(ctx, "idp", Permission::IdentityProviderGet, "local"),
         told(ctx, "ldap", Permission::LdapStatusGet, "disabled"),
         plugins(ctx),
         plugin(ctx),
     ])
-}
-
-/// `GET /license-check`: nothing here needs a licence.
-fn license_check(ctx: &Arc<Context>) -> Route {
-    warp::path!("license-check")
-        .and(warp::get())
-        .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| {
-            req?;
-            Answer::json("OK")
-        })
-        .map(reply::ok)
-        .boxed()
 }
 
 /// `GET /idp`, `GET /ldap`: users are our own.

@@ -20,6 +20,7 @@ mod executions;
 mod filters;
 mod health;
 mod labels;
+mod license;
 mod maintenance;
 mod node_instances;
 mod nodes;
@@ -60,6 +61,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         executions::routes(ctx),
         filters::routes(ctx),
         labels::routes(ctx),
+        license::routes(ctx),
         maintenance::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),

@@ -1,4 +1,4 @@
-//! `/maintenance`: what runs ends, nothing else begins, and then nothing but a few things is served.
+//! `/maintenance`: what runs ends, nothing else begins, and then only a few things are served.
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@ mod blueprints;
 mod deployments;
 mod filters;
 mod groups;
+mod license;
 mod maintenance;
 mod node_instances;
 mod nodes;

@@ -2,7 +2,7 @@
 //! another.
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio_postgres::NoTls;
+use stratalog::db::Database;
 
 use super::{blueprint, deployment};
 use crate::support::server::TestServer;
@@ -243,10 +243,8 @@ async fn a_value_is_nowhere_in_clear() {
         told.contains("secret_created") && told.contains("********"),
         "{told}"
     );
-    let (client, connection) = tokio_postgres::connect(server.database().url(), NoTls)
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
+    let database = Database::new(server.database().url(), 1).unwrap();
+    let client = database.dedicated().await.unwrap();
     let columns = client
         .query(
             "SELECT table_schema, table_name, column_name FROM information_schema.columns
@@ -270,7 +268,6 @@ async fn a_value_is_nowhere_in_clear() {
         assert_eq!(found, 0, "{schema}.{table}.{column}");
     }
     drop(client);
-    connection.await.unwrap().unwrap();
     server.stop().await;
 }
 
@@ -301,9 +298,8 @@ async fn functions_ask_for_secrets() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn secrets_move_under_a_passphrase() {
-    let server = TestServer::start().await;
+/// Two secrets, and what is exported of them.
+async fn exported(server: &TestServer) -> Value {
     server
         .put("secrets/k1", &json!({"value": "v1"}))
         .await
@@ -311,66 +307,31 @@ async fn secrets_move_under_a_passphrase() {
     let hidden = json!({"value": "v2", "is_hidden_value": true, "visibility": "private"});
     server.put("secrets/k2", &hidden).await.expect(200);
     let path = "secrets/share/export?_passphrase=passphrase1&_all_tenants=False";
-    let exported = server.get(path).await.expect(200);
+    server.get(path).await.expect(200)
+}
+
+const IMPORT: &str = "secrets/share/import";
+
+#[tokio::test]
+async fn secrets_move_under_a_passphrase() {
+    let server = TestServer::start().await;
+    let exported = exported(&server).await;
     assert_eq!(exported.as_array().unwrap().len(), 2);
     assert_eq!(exported[0]["encrypted"], true);
-    assert!(
-        exported[0]["value"].as_str().unwrap().starts_with("gAAAAA"),
-        "{exported}"
-    );
-    let plain = server
-        .get("secrets/share/export?_search=k2&_include_metadata=true")
-        .await;
-    let plain = plain.expect(200);
+    let value = exported[0]["value"].as_str().unwrap();
+    assert!(value.starts_with("gAAAAA"), "{exported}");
+    let path = "secrets/share/export?_search=k2&_include_metadata=true";
+    let plain = server.get(path).await.expect(200);
     assert_eq!(
         (&plain[0]["value"], &plain[0]["creator"]),
         (&json!("v2"), &json!("admin"))
     );
-    let import = |overriding: bool, passphrase: &str| {
-        json!({"secrets_list": exported, "override_collisions": overriding,
-            "passphrase": passphrase})
-    };
-    let path = "secrets/share/import";
-    server
-        .patch("secrets/k1", &json!({"value": "newer"}))
-        .await
-        .expect(200);
-    let outcome = server
-        .post(path, &import(false, "passphrase1"))
-        .await
-        .expect(200);
-    assert_eq!(
-        outcome["colliding_secrets"],
-        json!({"default_tenant": ["k1", "k2"]})
-    );
-    assert_eq!(server.get("secrets/k1").await.expect(200)["value"], "newer");
-    let before = server.position();
-    let outcome = server
-        .post(path, &import(true, "another"))
-        .await
-        .expect(200);
-    assert_eq!(
-        outcome["secrets_errors"].as_object().unwrap().len(),
-        2,
-        "{outcome}"
-    );
-    assert!(
-        outcome["secrets_errors"]["0"]["value"].is_string(),
-        "{outcome}"
-    );
-    assert_eq!(server.position(), before);
-    server
-        .post(path, &import(true, "passphrase1"))
-        .await
-        .expect(200);
-    assert_eq!(server.get("secrets/k1").await.expect(200)["value"], "v1");
     for key in ["k1", "k2"] {
         server.delete(&format!("secrets/{key}")).await.expect(204);
     }
-    let outcome = server
-        .post(path, &import(false, "passphrase1"))
-        .await
-        .expect(200);
+    let import = json!({"secrets_list": exported, "override_collisions": false,
+        "passphrase": "passphrase1"});
+    let outcome = server.post(IMPORT, &import).await.expect(200);
     assert_eq!(
         outcome,
         json!({"colliding_secrets": {}, "secrets_errors": {}})
@@ -380,22 +341,56 @@ async fn secrets_move_under_a_passphrase() {
         (&again["value"], &again["visibility"]),
         (&json!("v2"), &json!("private"))
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_here_already_is_changed_only_when_asked_for() {
+    let server = TestServer::start().await;
+    let exported = exported(&server).await;
+    let import = |overriding: bool, passphrase: &str| {
+        json!({"secrets_list": exported, "override_collisions": overriding,
+            "passphrase": passphrase})
+    };
+    let newer = json!({"value": "newer"});
+    server.patch("secrets/k1", &newer).await.expect(200);
+    let outcome = server.post(IMPORT, &import(false, "passphrase1")).await;
+    assert_eq!(
+        outcome.expect(200)["colliding_secrets"],
+        json!({"default_tenant": ["k1", "k2"]})
+    );
+    let held = server.get("secrets/k1").await.expect(200);
+    assert_eq!(held["value"], "newer");
+    let before = server.position();
+    let outcome = server
+        .post(IMPORT, &import(true, "another"))
+        .await
+        .expect(200);
+    let errors = outcome["secrets_errors"].as_object().unwrap();
+    assert_eq!(errors.len(), 2, "{outcome}");
+    assert!(errors["0"]["value"].is_string(), "{outcome}");
+    assert_eq!(server.position(), before);
+    let outcome = server.post(IMPORT, &import(true, "passphrase1")).await;
+    outcome.expect(200);
+    let held = server.get("secrets/k1").await.expect(200);
+    assert_eq!(held["value"], "v1");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_imported_is_named() {
+    let server = TestServer::start().await;
+    let elsewhere = json!({"secrets_list": [], "override_collisions": true,
+        "tenant_map": {"default_tenant": "nosuch"}});
     server
-        .post(
-            path,
-            &json!({"secrets_list": [], "override_collisions": true,
-            "tenant_map": {"default_tenant": "nosuch"}}),
-        )
+        .post(IMPORT, &elsewhere)
         .await
         .refused(400, "bad_parameters_error", "nosuch");
     let bad = json!({"secrets_list": [{"key": "1", "encrypted": "maybe"}],
         "override_collisions": false});
-    let outcome = server.post(path, &bad).await.expect(200);
-    let mut fields: Vec<&String> = outcome["secrets_errors"]["0"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .collect();
+    let outcome = server.post(IMPORT, &bad).await.expect(200);
+    let errors = outcome["secrets_errors"]["0"].as_object().unwrap();
+    let mut fields: Vec<&String> = errors.keys().collect();
     fields.sort();
     assert_eq!(
         fields,

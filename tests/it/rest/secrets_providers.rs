@@ -9,6 +9,7 @@ use super::{blueprint, deployment};
 use crate::support::server::TestServer;
 
 /// A Vault that knows one value, and one token.
+#[allow(clippy::disallowed_methods, reason = "tests own no task tracker")]
 fn vault() -> SocketAddr {
     let answer = warp::path::full()
         .and(warp::header::optional::<String>("x-vault-token"))

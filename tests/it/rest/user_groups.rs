@@ -54,30 +54,7 @@ async fn roles_of_a_group_are_roles_of_its_users() {
     get_as(&server, "bob", "t2", "evaluate/nothing")
         .await
         .expect(404);
-    let direct = json!({"tenant_name": "t2", "username": "bob", "role": "user"});
-    server.put("tenants/users", &direct).await.expect(200);
-    let bob = server.get("users/bob?_get_data=true").await.expect(200);
-    assert_eq!(bob["groups"], json!(["g1"]));
-    assert_eq!(bob["group_system_roles"], json!({"default": ["g1"]}));
-    assert_eq!(
-        bob["tenants"],
-        json!({"t2": {"tenant-role": "user", "roles": ["user", "viewer"]}})
-    );
-    assert_eq!(
-        bob["tenant_roles"],
-        json!({"direct": {"t2": "user"}, "groups": {"t2": {"viewer": ["g1"]}}})
-    );
-    let tenant = server.get("tenants/t2?_get_data=true").await.expect(200);
-    assert_eq!(tenant["groups"], json!({"g1": "viewer"}));
-    assert_eq!(
-        tenant["user_roles"],
-        json!({"direct": {"bob": "user"}, "groups": {"g1": {"role": "viewer", "users": ["bob"]}}})
-    );
     let moment = server.position();
-    let direct = json!({"tenant_name": "t2", "username": "bob"});
-    send(&server, Method::DELETE, "tenants/users", &direct)
-        .await
-        .expect(204);
     let higher = json!({"tenant_name": "t2", "group_name": "g1", "role": "manager"});
     server
         .patch("tenants/user-groups", &higher)
@@ -103,6 +80,44 @@ async fn roles_of_a_group_are_roles_of_its_users() {
         403,
         "forbidden_error",
         "blueprint_list",
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn documents_tell_which_role_comes_from_where() {
+    let server = TestServer::start().await;
+    user(&server, "bob").await;
+    server.post("tenants/t2", &json!({})).await.expect(201);
+    let new = json!({"group_name": "g1"});
+    server.post("user-groups", &new).await.expect(201);
+    server
+        .put("user-groups/users", &member("g1", "bob"))
+        .await
+        .expect(200);
+    let in_tenant = json!({"tenant_name": "t2", "group_name": "g1", "role": "viewer"});
+    server
+        .put("tenants/user-groups", &in_tenant)
+        .await
+        .expect(200);
+    let direct = json!({"tenant_name": "t2", "username": "bob", "role": "user"});
+    server.put("tenants/users", &direct).await.expect(200);
+    let bob = server.get("users/bob?_get_data=true").await.expect(200);
+    assert_eq!(bob["groups"], json!(["g1"]));
+    assert_eq!(bob["group_system_roles"], json!({"default": ["g1"]}));
+    assert_eq!(
+        bob["tenants"],
+        json!({"t2": {"tenant-role": "user", "roles": ["user", "viewer"]}})
+    );
+    assert_eq!(
+        bob["tenant_roles"],
+        json!({"direct": {"t2": "user"}, "groups": {"t2": {"viewer": ["g1"]}}})
+    );
+    let tenant = server.get("tenants/t2?_get_data=true").await.expect(200);
+    assert_eq!(tenant["groups"], json!({"g1": "viewer"}));
+    assert_eq!(
+        tenant["user_roles"],
+        json!({"direct": {"bob": "user"}, "groups": {"g1": {"role": "viewer", "users": ["bob"]}}})
     );
     server.stop().await;
 }

@@ -49,7 +49,7 @@ async fn of_deployments(req: &Request<Search>) -> Result<Answer, Error> {
     let deployments: Vec<Deployment> = view.select_as(&listing.query).await?;
     let (mut items, mut left_out) = (Vec::new(), 0);
     for deployment in deployments {
-        let all = declared(&req, &view, &deployment).await?;
+        let all = declared(req, &view, &deployment).await?;
         let number = all.len();
         let wanted = |(name, spec): &(String, Value)| admits(req, &constraints, (name, spec));
         let found: Vec<Value> = all
