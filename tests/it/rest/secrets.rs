@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use stratalog::db::Database;
 
-use super::{blueprint, deployment};
+use super::{archive, blueprint, deployment};
 use crate::support::server::TestServer;
 
 /// A user with a role in the default tenant, whose password is the name twice.
@@ -294,6 +294,42 @@ async fn functions_ask_for_secrets() {
     assert_eq!(
         answer["payload"],
         json!({"plain": "v1", "deep": "ann", "both": "<v1>"})
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_deployment_needs_the_secrets_of_its_blueprint() {
+    let server = TestServer::start().await;
+    let yaml = "\
+tosca_definitions_version: cloudify_dsl_1_3
+imports: [cloudify/types/types.yaml]
+node_templates:
+  host: {type: cloudify.nodes.Root}
+outputs:
+  key: {value: {concat: [a, {get_secret: k1}]}}
+";
+    let put = server.request(Method::PUT, "blueprints/bp?visibility=tenant");
+    let put = put.body(archive("blueprint.yaml", yaml));
+    server.send(put).await.expect(201);
+    let new = json!({"blueprint_id": "bp"});
+    let path = "deployments/one";
+    server
+        .put(&format!("{path}?async_create=false"), &new)
+        .await
+        .refused(400, "deployment_creation_error", "k1");
+    server
+        .put("secrets/k1", &json!({"value": "b"}))
+        .await
+        .expect(200);
+    server.put(path, &new).await.expect(201);
+    let outputs = server.get(&format!("{path}/outputs")).await.expect(200);
+    assert_eq!(outputs["outputs"], json!({"key": "ab"}));
+    server.delete("secrets/k1").await.expect(204);
+    server.get(&format!("{path}/outputs")).await.refused(
+        400,
+        "unknown_deployment_secret_error",
+        "k1",
     );
     server.stop().await;
 }
