@@ -36,6 +36,10 @@ fn list(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| {
             let req = req?;
+            if req.query().flag("_evaluate_functions")? {
+                // it may hold secrets: they are not kept, and change where nobody tells
+                return Box::pin(page(&req)).await;
+            }
             remembered(&req, &ViewName::ALL, Box::pin(page(&req))).await
         })
         .map(reply::ok)
