@@ -4,7 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost_types::FileDescriptorSet;
 
 /// Fields whose value is shown to nobody.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 14] = [
     ".stratalog.AgentCreated.rabbitmq_password_sealed",
     ".stratalog.UserCreated.password_hash",
     ".stratalog.UserPasswordChanged.password_hash",
@@ -13,6 +13,12 @@ const SECRETS: [&str; 8] = [
     ".stratalog.TenantBrokerPasswordSet.rabbitmq_password_sealed",
     ".stratalog.ExecutionTokenIssued.sealed",
     ".stratalog.TenantCreated.rabbitmq_password_sealed",
+    ".stratalog.SecretCreated.value_sealed",
+    ".stratalog.SecretCreated.provider_options_sealed",
+    ".stratalog.SecretChanged.value_sealed",
+    ".stratalog.SecretChanged.provider_options_sealed",
+    ".stratalog.SecretsProviderCreated.connection_parameters_sealed",
+    ".stratalog.SecretsProviderChanged.connection_parameters_sealed",
 ];
 
 /// Fields shown as hexadecimal text.

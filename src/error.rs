@@ -193,6 +193,7 @@ error_codes! {
     UploadMissingFile = "upload_missing_file", 400;
     PayloadTooLarge = "payload_too_large_error", 413;
     MaintenanceModeActive = "maintenance_mode_active", 503;
+    EnteringMaintenanceMode = "entering_maintenance_mode", 503;
     SnapshotRestore = "in_snapshot_restore_error", 503;
 }
 

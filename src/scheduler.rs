@@ -4,6 +4,7 @@
 //! the identity of its command.
 use std::{sync::Arc, time::Duration};
 
+use stratalog_projections::views::maintenance::Status;
 use stratalog_schema::Event;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
@@ -74,13 +75,17 @@ async fn take(holder: &Client) -> Result<bool, Error> {
 fn is_of_schedules(event: &Event) -> bool {
     matches!(
         event,
-        Event::ScheduleCreated(_) | Event::ScheduleChanged(_) | Event::ScheduleOccurred(_)
+        Event::ScheduleCreated(_)
+            | Event::ScheduleChanged(_)
+            | Event::ScheduleOccurred(_)
+            | Event::MaintenanceDeactivated(_)
     )
 }
 
 /// Starts what is due; gives when something is due next.
 async fn start_due(ctx: &Context) -> Result<Option<i64>, Error> {
-    if *ctx.restoring.borrow() != Restoring::No {
+    let maintenance = ctx.directory.load().maintenance.status;
+    if *ctx.restoring.borrow() != Restoring::No || maintenance != Status::Deactivated {
         return Ok(None);
     }
     let now_ms = clock::now_ms();

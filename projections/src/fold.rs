@@ -8,8 +8,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployments, execution_groups, executions, files, filters,
-        node_instances, nodes, operations, provider_context, schedules, snapshots, tasks_graphs,
-        tenants, tokens, users,
+        maintenance, node_instances, nodes, operations, permissions, provider_context, schedules,
+        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
+        users,
     },
 };
 
@@ -36,6 +37,12 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     deployment_group_members::needs(event, needs);
     execution_groups::needs(event, needs);
     deployment_modifications::needs(event, needs);
+    sites::needs(event, needs);
+    secrets::needs(event, needs);
+    secrets_providers::needs(event, needs);
+    user_groups::needs(event, needs);
+    maintenance::needs(event, needs);
+    permissions::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -65,5 +72,11 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     deployment_groups::fold(event, rows)?;
     deployment_group_members::fold(event, rows)?;
     execution_groups::fold(event, rows)?;
-    deployment_modifications::fold(event, rows)
+    deployment_modifications::fold(event, rows)?;
+    sites::fold(event, rows)?;
+    secrets::fold(event, rows)?;
+    secrets_providers::fold(event, rows)?;
+    user_groups::fold(event, rows)?;
+    maintenance::fold(event, rows)?;
+    permissions::fold(event, rows)
 }

@@ -6,8 +6,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployments, execution_groups, executions, files, filters,
-        node_instances, nodes, operations, provider_context, schedules, snapshots, tasks_graphs,
-        tenants, tokens, users,
+        maintenance, node_instances, nodes, operations, permissions, provider_context, schedules,
+        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
+        users,
     },
 };
 
@@ -59,11 +60,23 @@ pub enum View {
     ExecutionGroups,
     /// Modifications of deployments.
     DeploymentModifications,
+    /// Sites.
+    Sites,
+    /// Secrets.
+    Secrets,
+    /// Providers of secrets.
+    SecretsProviders,
+    /// Groups of users.
+    UserGroups,
+    /// Maintenance of the manager.
+    Maintenance,
+    /// What roles may do that differs from the rule.
+    Permissions,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -85,6 +98,12 @@ impl View {
         Self::DeploymentGroupMembers,
         Self::ExecutionGroups,
         Self::DeploymentModifications,
+        Self::Sites,
+        Self::Secrets,
+        Self::SecretsProviders,
+        Self::UserGroups,
+        Self::Maintenance,
+        Self::Permissions,
     ];
 
     /// Its definition.
@@ -111,6 +130,12 @@ impl View {
             Self::DeploymentGroupMembers => &deployment_group_members::DEF,
             Self::ExecutionGroups => &execution_groups::DEF,
             Self::DeploymentModifications => &deployment_modifications::DEF,
+            Self::Sites => &sites::DEF,
+            Self::Secrets => &secrets::DEF,
+            Self::SecretsProviders => &secrets_providers::DEF,
+            Self::UserGroups => &user_groups::DEF,
+            Self::Maintenance => &maintenance::DEF,
+            Self::Permissions => &permissions::DEF,
         }
     }
 

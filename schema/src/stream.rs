@@ -40,11 +40,19 @@ pub enum Category {
     ExecutionGroup = 32,
     /// One modification of a deployment.
     DeploymentModification = 50,
+    /// One site.
+    Site = 40,
+    /// One secret.
+    Secret = 41,
+    /// One provider of secrets.
+    SecretsProvider = 42,
+    /// One group of users.
+    UserGroup = 43,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -61,6 +69,10 @@ impl Category {
         Self::DeploymentGroup,
         Self::ExecutionGroup,
         Self::DeploymentModification,
+        Self::Site,
+        Self::Secret,
+        Self::SecretsProvider,
+        Self::UserGroup,
     ];
 
     /// The stored number.
@@ -98,6 +110,10 @@ impl Category {
             Self::DeploymentGroup => "deployment_group",
             Self::ExecutionGroup => "execution_group",
             Self::DeploymentModification => "deployment_modification",
+            Self::Site => "site",
+            Self::Secret => "secret",
+            Self::SecretsProvider => "secrets_provider",
+            Self::UserGroup => "user_group",
         }
     }
 }

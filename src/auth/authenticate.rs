@@ -301,6 +301,7 @@ fn caller(snapshot: &Snapshot, user: &User, method: Method) -> Caller {
         execution: None,
         request_id: Uuid::nil(),
         memberships: Arc::new(snapshot.memberships(user)),
+        permissions: snapshot.permissions.clone(),
     }
 }
 

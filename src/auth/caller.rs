@@ -8,7 +8,7 @@ use stratalog_projections::{
 use stratalog_schema::Meta;
 use uuid::Uuid;
 
-use super::{ADMIN, Permission, Role, RoleSet};
+use super::{ADMIN, Permission, Role, RoleSet, permission::Table};
 use crate::error::{Error, ErrorCode};
 
 /// How a caller proved who they are.
@@ -66,6 +66,7 @@ pub struct Caller {
     /// Identity of the request, kept with every event it causes.
     pub request_id: Uuid,
     pub(super) memberships: Arc<Memberships>,
+    pub(super) permissions: Arc<Table>,
 }
 
 impl Caller {
@@ -81,6 +82,7 @@ impl Caller {
             execution: None,
             request_id: Uuid::now_v7(),
             memberships: Arc::default(),
+            permissions: Arc::default(),
         }
     }
 
@@ -103,10 +105,12 @@ impl Caller {
             system_roles,
             method,
             memberships,
+            permissions,
             ..
         } = self;
         let is_system = *method == Method::System;
-        format!("{username:?}{tenant:?}{roles:?}{system_roles:?}{is_system}{memberships:?}")
+        let table = permissions.fingerprint();
+        format!("{username:?}{tenant:?}{roles:?}{system_roles:?}{is_system}{memberships:?}{table}")
     }
 
     /// Whether the permission table does not apply: the first user, and the manager itself.
@@ -116,7 +120,7 @@ impl Caller {
 
     /// Whether a permission is held in the tenant asked for.
     pub fn may(&self, permission: Permission) -> bool {
-        self.is_unbounded() || self.roles.meets(permission.roles())
+        self.is_unbounded() || self.roles.meets(self.permissions.roles(permission))
     }
 
     /// Checks a permission in the tenant asked for.
@@ -199,7 +203,7 @@ impl Caller {
         self.is_unbounded()
             || self
                 .roles_in(tenant)
-                .meets(Permission::Administrators.roles())
+                .meets(self.permissions.roles(Permission::Administrators))
     }
 
     /// Checks the permission to read, and gives what may be read: the tenant asked for, or all
@@ -213,10 +217,12 @@ impl Caller {
             let tenant = self.tenant()?;
             return Ok(self.scope_of(vec![tenant.to_owned()]));
         }
-        if self.is_unbounded() || self.system_roles.meets(Permission::AllTenants.roles()) {
+        let everywhere = self.permissions.roles(Permission::AllTenants);
+        if self.is_unbounded() || self.system_roles.meets(everywhere) {
             return Ok(Scope::Everything);
         }
-        let holds = |roles: RoleSet| roles.and(self.system_roles).meets(permission.roles());
+        let holders = self.permissions.roles(permission);
+        let holds = |roles: RoleSet| roles.and(self.system_roles).meets(holders);
         let tenants: Vec<String> = self
             .memberships
             .iter()

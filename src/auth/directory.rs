@@ -8,11 +8,14 @@ use stratalog_projections::{
     Connection, ListQuery, Reader, Resource, Rows, Scope, View,
     fold::fold,
     rows::Row,
-    views::{config::Setting, tenants::Tenant, tokens::Token, users::User},
+    views::{
+        config::Setting, maintenance::Maintenance, permissions::PermissionChange, tenants::Tenant,
+        tokens::Token, user_groups::UserGroup, users::User,
+    },
 };
 use stratalog_schema::{Category, Event, Recorded};
 
-use super::{Role, RoleSet, caller::Memberships};
+use super::{Role, RoleSet, caller::Memberships, permission::Table};
 use crate::{
     error::Error,
     log::append::{Batch, Observer},
@@ -51,7 +54,12 @@ pub struct Snapshot {
     users: Map<User>,
     tokens: Map<Token>,
     tenants: Map<Tenant>,
+    groups: Map<UserGroup>,
     executions: Executions,
+    /// What roles may do.
+    pub(super) permissions: Arc<Table>,
+    /// Whether the manager is in maintenance.
+    pub maintenance: Maintenance,
     /// When users are locked out.
     pub lock: LockRule,
     /// Size of a page when the client asks for none.
@@ -64,6 +72,9 @@ impl Default for Snapshot {
             users: Map::default(),
             tokens: Map::default(),
             tenants: Map::default(),
+            groups: Map::default(),
+            permissions: Arc::default(),
+            maintenance: Maintenance::default(),
             executions: Executions::default(),
             lock: LockRule::default(),
             page_size: 1_000,
@@ -106,16 +117,33 @@ impl Snapshot {
             && user.secret.last_failed_at_ms + self.lock.period_min * MINUTE_MS > now_ms
     }
 
-    /// System roles of a user.
-    pub fn system_roles(&self, user: &User) -> RoleSet {
-        Role::by_name(&user.role).map_or_else(RoleSet::default, RoleSet::one)
+    fn groups_of<'s>(&'s self, user: &'s User) -> impl Iterator<Item = &'s UserGroup> {
+        let groups = self.groups.values().map(Arc::as_ref);
+        groups.filter(|group| group.users.contains(&user.username))
     }
 
-    /// Tenants of a user with the roles there.
+    /// System roles of a user, and of the groups the user is in.
+    pub fn system_roles(&self, user: &User) -> RoleSet {
+        let groups = self.groups_of(user).map(|group| group.role.as_str());
+        groups
+            .chain([user.role.as_str()])
+            .filter_map(Role::by_name)
+            .fold(RoleSet::default(), |roles, role| {
+                roles.and(RoleSet::one(role))
+            })
+    }
+
+    /// Tenants of a user with the roles there: those of the user, and of the groups the user is in.
     pub(super) fn memberships(&self, user: &User) -> Memberships {
+        let groups: Vec<&UserGroup> = self.groups_of(user).collect();
         let member = |tenant: &Arc<Tenant>| {
-            let role = Role::by_name(tenant.users.get(&user.username)?)?;
-            Some((tenant.name.clone(), RoleSet::one(role)))
+            let through = groups
+                .iter()
+                .filter_map(|group| tenant.groups.get(&group.name));
+            let named = through.chain(tenant.users.get(&user.username));
+            let roles = named.filter_map(|name| Role::by_name(name));
+            let roles = roles.map(RoleSet::one).reduce(RoleSet::and)?;
+            Some((tenant.name.clone(), roles))
         };
         let mut found: Memberships = self.tenants.values().filter_map(member).collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -127,6 +155,17 @@ impl Snapshot {
             View::Users => refresh(&mut self.users, rows, key),
             View::Tokens => refresh(&mut self.tokens, rows, key),
             View::Tenants => refresh(&mut self.tenants, rows, key),
+            View::UserGroups => refresh(&mut self.groups, rows, key),
+            View::Maintenance => {
+                self.maintenance = rows.get(key)?.unwrap_or_default();
+                Ok(())
+            }
+            View::Permissions => {
+                if let Some(change) = rows.get::<PermissionChange>(key)? {
+                    Arc::make_mut(&mut self.permissions).change(&change);
+                }
+                Ok(())
+            }
             View::Config => {
                 if let Some(setting) = rows.get::<Setting>(key)? {
                     self.set(&setting);
@@ -213,6 +252,9 @@ impl Directory {
         load::<Token>(reader, &mut rows, &mut snapshot).await?;
         load::<Tenant>(reader, &mut rows, &mut snapshot).await?;
         load::<Setting>(reader, &mut rows, &mut snapshot).await?;
+        load::<UserGroup>(reader, &mut rows, &mut snapshot).await?;
+        load::<Maintenance>(reader, &mut rows, &mut snapshot).await?;
+        load::<PermissionChange>(reader, &mut rows, &mut snapshot).await?;
         snapshot.executions = Executions::read_from(reader).await?;
         let mut working = self.lock();
         if working.position > reader.head() {
@@ -239,6 +281,7 @@ impl Directory {
                 Category::User
                     | Category::Token
                     | Category::Tenant
+                    | Category::UserGroup
                     | Category::Settings
                     | Category::Execution
             );

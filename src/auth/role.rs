@@ -104,6 +104,12 @@ impl RoleSet {
         Self(self.0 | other.0)
     }
 
+    /// Without the roles of another set.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether it holds a role.
     pub const fn has(self, role: Role) -> bool {
         self.0 & role.bit() != 0

@@ -19,6 +19,7 @@ fn attributes(view: View) -> &'static [&'static str] {
             "installation_status",
         ],
         View::Nodes => &["id", "type"],
+        View::Secrets => &["key", "provider_name"],
         _ => &["id"],
     }
 }

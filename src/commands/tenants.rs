@@ -28,14 +28,17 @@ use crate::{
 /// Names that are paths of the API.
 const RESERVED: [&str; 2] = ["users", "user-groups"];
 /// Views whose rows keep a tenant alive, by what their resources are called.
-const RESOURCES: [(ViewName, &str); 4] = [
+const RESOURCES: [(ViewName, &str); 7] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
     (ViewName::Snapshots, "snapshots"),
+    (ViewName::Sites, "sites"),
+    (ViewName::Secrets, "secrets"),
+    (ViewName::SecretsProviders, "secrets providers"),
 ];
 
-fn stream(name: &str) -> StreamId {
+pub(super) fn stream(name: &str) -> StreamId {
     StreamId::global(Category::Tenant, name)
 }
 
@@ -170,6 +173,9 @@ pub async fn delete(ctx: &Context, caller: &Caller, name: &str) -> Result<(), Er
         if !tenant.users.is_empty() {
             return Err(refuse_deletion(name, "it has users"));
         }
+        if !tenant.groups.is_empty() {
+            return Err(refuse_deletion(name, "it has groups of users"));
+        }
         for (resource, plural) in RESOURCES {
             let of_tenant = ListQuery::all(resource, Scope::Everything).with(Condition::AnyOf(
                 "tenant_name".to_owned(),
@@ -201,7 +207,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, name: &str) -> Result<(), Er
     Ok(())
 }
 
-async fn existing(view: &View, name: &str) -> Result<Tenant, Error> {
+pub(super) async fn existing(view: &View, name: &str) -> Result<Tenant, Error> {
     let found = view.get::<Tenant>(name).await?;
     found.ok_or_else(|| Error::not_found("Tenant", name))
 }

@@ -14,7 +14,7 @@ use stratalog_schema::{
     },
 };
 
-use super::ids;
+use super::{ids, user_groups};
 use crate::{
     auth::{ADMIN, Caller, Note, Role, password},
     clock,
@@ -25,15 +25,18 @@ use crate::{
 };
 
 /// Views whose rows keep their creator from being deleted.
-const OWNED: [(ViewName, &str); 4] = [
+const OWNED: [(ViewName, &str); 7] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
     (ViewName::Snapshots, "snapshots"),
+    (ViewName::Sites, "sites"),
+    (ViewName::Secrets, "secrets"),
+    (ViewName::SecretsProviders, "secrets providers"),
 ];
 
 /// The stream of a user.
-fn stream(username: &str) -> StreamId {
+pub(super) fn stream(username: &str) -> StreamId {
     StreamId::global(Category::User, &username.to_lowercase())
 }
 
@@ -244,7 +247,7 @@ fn event(username: String, change: &Change, password_hash: String) -> Event {
     }
 }
 
-async fn existing(view: &View, username: &str) -> Result<User, Error> {
+pub(super) async fn existing(view: &View, username: &str) -> Result<User, Error> {
     let found = view.get::<User>(&username.to_lowercase()).await?;
     found.ok_or_else(|| Error::not_found("User", username))
 }
@@ -279,6 +282,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, username: &str) -> Result<()
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream(username)).await?;
         leave_tenants(view, &user.username, &mut decision).await?;
+        user_groups::leave_all(view, &user.username, &mut decision).await?;
         let gone = UserDeleted {
             username: user.username,
         };

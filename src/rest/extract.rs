@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::{Caller, Carried},
-    commands,
+    commands::{self, secrets::Opener},
     context::{Context, Resources, Restoring},
     error::{Error, ErrorCode},
     files::{manifest::Manifest, path::ResourcePath},
@@ -24,6 +24,7 @@ use crate::{
     store::View,
 };
 
+mod maintenance;
 mod moment;
 
 /// What stands before the body.
@@ -117,6 +118,14 @@ impl<B> Request<B> {
         let position = view.position();
         drop(view.finish().await?);
         Ok((manifest, Some(position)))
+    }
+
+    /// What opens secrets for the caller.
+    pub fn opener(&self) -> Opener<'_> {
+        Opener {
+            ctx: &self.ctx,
+            caller: &self.caller,
+        }
     }
 
     /// Starts reading what is true now: what a write has just changed.
@@ -346,6 +355,7 @@ async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
     } else if let Some(execution) = caller.execution.clone() {
         caller.enter(&execution.tenant);
     }
+    maintenance::admit(&ctx, &head, &caller).await?;
     Ok(Request {
         ctx,
         caller,

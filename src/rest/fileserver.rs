@@ -246,6 +246,14 @@ async fn empty_archive(req: &Request, path: &ResourcePath) -> Result<Response, E
 }
 
 /// Refuses who may not read a path.
+/// Whether the caller may read what lies at a path as sent; for a proxy that serves it itself.
+///
+/// # Errors
+/// 400 for a path that is none, 403, 404.
+pub(super) async fn allow(req: &Request, path: &str) -> Result<(), Error> {
+    allow_reading(req, &parse(path)?.path).await
+}
+
 async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> {
     match path.class() {
         Class::Shared | Class::Public => Ok(()),

@@ -350,7 +350,8 @@ fn search_field(view: View) -> Option<&'static str> {
     match view {
         View::Executions | View::DeploymentGroups | View::ExecutionGroups => None,
         View::Users => Some("username"),
-        View::Tenants | View::Agents => Some("name"),
+        View::Tenants | View::Agents | View::Sites | View::UserGroups => Some("name"),
+        View::Secrets => Some("key"),
         _ => Some("id"),
     }
 }

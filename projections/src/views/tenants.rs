@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "tenants",
-    version: 1,
+    version: 2,
     columns: &[],
     fields: &[
         Field::doc("name", Kind::Text),
@@ -37,6 +37,8 @@ pub struct Tenant {
     pub rabbitmq_vhost: String,
     /// Members with their roles.
     pub users: BTreeMap<String, String>,
+    /// Groups of users that are members, with their roles.
+    pub groups: BTreeMap<String, String>,
     /// What is never served as it is.
     #[serde(skip)]
     pub secret: Secret,
@@ -78,6 +80,9 @@ fn name(event: &Event) -> Option<&str> {
         Event::TenantUserUpdated(e) => Some(&e.tenant),
         Event::TenantUserRemoved(e) => Some(&e.tenant),
         Event::TenantBrokerPasswordSet(e) => Some(&e.name),
+        Event::TenantGroupAdded(e) => Some(&e.tenant),
+        Event::TenantGroupUpdated(e) => Some(&e.tenant),
+        Event::TenantGroupRemoved(e) => Some(&e.tenant),
         _ => None,
     }
 }
@@ -98,6 +103,7 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
             rabbitmq_username: e.rabbitmq_username.clone(),
             rabbitmq_vhost: e.rabbitmq_vhost.clone(),
             users: BTreeMap::new(),
+            groups: BTreeMap::new(),
             secret: Secret {
                 rabbitmq_password_sealed: e.rabbitmq_password_sealed.clone(),
             },
@@ -121,6 +127,15 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         }
         Event::TenantUserRemoved(e) => {
             tenant.users.remove(&e.username);
+        }
+        Event::TenantGroupAdded(e) => {
+            tenant.groups.insert(e.group.clone(), e.role.clone());
+        }
+        Event::TenantGroupUpdated(e) => {
+            tenant.groups.insert(e.group.clone(), e.role.clone());
+        }
+        Event::TenantGroupRemoved(e) => {
+            tenant.groups.remove(&e.group);
         }
         _ => {}
     }

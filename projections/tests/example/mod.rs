@@ -93,6 +93,8 @@ fn text(name: &str) -> &str {
         | "rules_json"
         | "scaling_groups_json" => "[]",
         "status" => "started",
+        "location" => "1.5,2.5",
+        "group" => "green",
         "id" | "deployment_ids" | "execution_ids" => "one",
         "dependencies" => "zero",
         _ if name.ends_with("_json") => "{}",

@@ -6,14 +6,14 @@ use crate::auth::Role;
 
 #[test]
 fn every_permission_stands_once_and_none_is_missing() {
-    let names: Vec<_> = all().map(|(name, _)| name).collect();
+    let names: Vec<_> = given().map(|(name, _)| name).collect();
     let unique: BTreeSet<_> = names.iter().collect();
     assert_eq!((names.len(), unique.len()), (248, 248));
 }
 
 #[test]
 fn roles_hold_what_they_should() {
-    let held = |role: Role| all().filter(|(_, roles)| roles.has(role)).count();
+    let held = |role: Role| given().filter(|(_, roles)| roles.has(role)).count();
     assert_eq!(held(Role::SysAdmin), 248);
     assert_eq!(held(Role::Manager), 171);
     assert_eq!(held(Role::User), 167);

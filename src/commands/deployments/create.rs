@@ -18,7 +18,7 @@ use crate::{
     commands::{
         blueprints, ids,
         labels::{self, Wanted},
-        own_execution,
+        own_execution, sites,
         visibility::of_new,
     },
     context::Context,
@@ -145,6 +145,11 @@ pub(crate) async fn add(
 ) -> Result<(), Error> {
     let tenant = scope.tenant.as_str();
     check_blueprint(view, caller, new, &scope.visibility).await?;
+    if let Some(site) = &new.site_name {
+        let of = (new.id.as_str(), scope.visibility.as_str());
+        let place = sites::check_deployment(view, caller, site, of).await?;
+        decision.rests_on(view, place).await?;
+    }
     decision.rests_on(view, stream(tenant, &new.id)).await?;
     make_room(view, decision, (tenant, &new.id), &scope.visibility).await?;
     decide(decision, new, scope, (environment, clock::now_ms()));

@@ -1,5 +1,7 @@
 //! The work of `create_deployment_environment`: the plan prepared with the inputs becomes
 //! attributes, nodes and node instances, all in one append.
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use stratalog_projections::{
@@ -21,6 +23,7 @@ use crate::{
         labels::{self, Wanted},
         node_instances::{self, NewNodeInstance},
         nodes::{self, NewNode},
+        secrets::{self, Opener},
     },
     context::Context,
     dsl::{
@@ -43,13 +46,13 @@ struct Parameters {
     display_name: Option<String>,
 }
 
-/// No secrets are kept yet, so none exists.
+/// Keys of the secrets there are.
 #[derive(Debug)]
-struct NoSecrets;
+struct Secrets(HashSet<String>);
 
-impl Getters for NoSecrets {
-    fn has_secret(&self, _name: &str) -> Option<Result<bool, DslError>> {
-        Some(Ok(false))
+impl Getters for Secrets {
+    fn has_secret(&self, name: &str) -> Option<Result<bool, DslError>> {
+        Some(Ok(self.0.contains(name)))
     }
 }
 
@@ -72,8 +75,10 @@ pub async fn create_environment(
     let view = ctx.store.read(At::Now).await?;
     let deployment = load(&view, tenant, id).await?;
     let blueprint = blueprint(&view, caller, &deployment).await?;
+    let secrets = Secrets(secrets::existing(&view, caller, tenant).await?);
+    let opener = Opener { ctx, caller };
     drop(view.finish().await?);
-    let plan = prepare(&deployment, &blueprint, &parameters).await?;
+    let plan = prepare((&deployment, &blueprint), &parameters, secrets).await?;
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -88,6 +93,7 @@ pub async fn create_environment(
                     plan: &plan,
                     parameters: &parameters,
                     execution,
+                    opener,
                 },
             )
             .await?;
@@ -110,9 +116,9 @@ async fn blueprint(
 }
 
 async fn prepare(
-    deployment: &Deployment,
-    blueprint: &Blueprint,
+    (deployment, blueprint): (&Deployment, &Blueprint),
     parameters: &Parameters,
+    secrets: Secrets,
 ) -> Result<Plan, Error> {
     let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
     let plan: Map<String, Value> = serde_json::from_str(plan).map_err(Error::internal)?;
@@ -125,7 +131,7 @@ async fn prepare(
     };
     let prepared = tokio::task::spawn_blocking(move || {
         let mut ids = RandomIds(rand::rng());
-        planner::prepare(&Plan::new(plan), &options, &NoSecrets, &mut ids)
+        planner::prepare(&Plan::new(plan), &options, &secrets, &mut ids)
     });
     prepared
         .await
@@ -143,6 +149,7 @@ struct Environment<'a> {
     plan: &'a Plan,
     parameters: &'a Parameters,
     execution: &'a Execution,
+    opener: Opener<'a>,
 }
 
 async fn decide(
@@ -155,12 +162,13 @@ async fn decide(
         plan,
         parameters,
         execution,
+        opener,
     } = environment;
     let wanted = wanted_labels(&deployment, parameters, plan);
     require_parent_capabilities(view, &deployment, &wanted, plan).await?;
     let new_nodes: Vec<NewNode> = section(plan, "nodes")?;
     let new_instances: Vec<NewNodeInstance> = section(plan, "node_instances")?;
-    let name = display_name(view, &deployment, &wanted, plan).await?;
+    let name = display_name((view, opener), &deployment, &wanted, plan).await?;
     let name = parameters.display_name.clone().or(name);
     let by = (clock::now_ms(), deployment.created_by.clone());
     let attached = labels::replaced(&deployment.labels, &wanted, (by.0, &by.1));
@@ -245,7 +253,7 @@ fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
 
 /// The name the blueprint wants its deployments to have, functions evaluated.
 async fn display_name(
-    view: &Reader,
+    (view, opener): (&Reader, Opener<'_>),
     deployment: &Deployment,
     wanted: &[Wanted],
     plan: &Plan,
@@ -263,7 +271,7 @@ async fn display_name(
     known.labels = wanted.iter().map(pair).collect();
     let context = functions::Context::default();
     let evaluated = known
-        .evaluate(view, 0, &|storage| {
+        .evaluate((view, opener), 0, &|storage| {
             functions::evaluate_runtime(storage, &name, &context)
         })
         .await?

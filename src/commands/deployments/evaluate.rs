@@ -6,8 +6,9 @@ use stratalog_projections::views::{Json, deployments::Deployment};
 
 use super::storage::Known;
 use crate::{
+    commands::secrets::Opener,
     dsl::{
-        DslError,
+        DslError, Exception,
         functions::{self, Context},
     },
     error::{Error, ErrorCode},
@@ -18,11 +19,14 @@ use crate::{
 ///
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.
-pub async fn outputs(view: &View, deployment: &Deployment) -> Result<Map<String, Value>, Error> {
+pub async fn outputs(
+    (view, opener): (&View, Opener<'_>),
+    deployment: &Deployment,
+) -> Result<Map<String, Value>, Error> {
     let raw = object(&deployment.outputs)?;
     let mut known = Known::read(view, deployment).await?;
     known
-        .evaluate(view, 0, &|storage| {
+        .evaluate((view, opener), 0, &|storage| {
             functions::evaluate_outputs(storage, &raw)
         })
         .await?
@@ -34,13 +38,13 @@ pub async fn outputs(view: &View, deployment: &Deployment) -> Result<Map<String,
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.
 pub async fn capabilities(
-    view: &View,
+    (view, opener): (&View, Opener<'_>),
     deployment: &Deployment,
 ) -> Result<Map<String, Value>, Error> {
     let raw = object(&deployment.capabilities)?;
     let mut known = Known::read(view, deployment).await?;
     known
-        .evaluate(view, 0, &|storage| {
+        .evaluate((view, opener), 0, &|storage| {
             functions::evaluate_capabilities(storage, &raw)
         })
         .await?
@@ -52,14 +56,14 @@ pub async fn capabilities(
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.
 pub async fn functions(
-    view: &View,
+    (view, opener): (&View, Opener<'_>),
     deployment: &Deployment,
     (payload, context): (&Value, &Value),
 ) -> Result<Value, Error> {
     let context = Context::from_json(context);
     let mut known = Known::read(view, deployment).await?;
     known
-        .evaluate(view, 0, &|storage| {
+        .evaluate((view, opener), 0, &|storage| {
             functions::evaluate_runtime(storage, payload, &context)
         })
         .await?
@@ -72,7 +76,7 @@ pub async fn functions(
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.
 pub async fn nodes(
-    view: &View,
+    (view, opener): (&View, Opener<'_>),
     nodes: Vec<Value>,
     instance: Option<&str>,
 ) -> Result<Vec<Value>, Error> {
@@ -92,7 +96,7 @@ pub async fn nodes(
             continue;
         };
         let outcome = deployment
-            .evaluate(view, 0, &|storage| {
+            .evaluate((view, opener), 0, &|storage| {
                 functions::evaluate_node(storage, &node, instance)
             })
             .await?;
@@ -110,12 +114,16 @@ pub async fn nodes(
 ///
 /// # Errors
 /// 400 when a function cannot be evaluated; database errors.
-pub async fn instance(view: &View, tenant: &str, instance: &Value) -> Result<Value, Error> {
+pub async fn instance(
+    (view, opener): (&View, Opener<'_>),
+    tenant: &str,
+    instance: &Value,
+) -> Result<Value, Error> {
     let id = instance.get("deployment_id").and_then(Value::as_str);
     let deployment = super::load(view, tenant, id.unwrap_or_default()).await?;
     let mut known = Known::read(view, &deployment).await?;
     known
-        .evaluate(view, 0, &|storage| {
+        .evaluate((view, opener), 0, &|storage| {
             functions::evaluate_node_instance(storage, instance)
         })
         .await?
@@ -130,5 +138,9 @@ fn object(json: &Option<Json>) -> Result<Map<String, Value>, Error> {
 }
 
 fn refuse(code: ErrorCode, error: &DslError) -> Error {
+    let code = match error.exception() {
+        Exception::UnknownSecret => ErrorCode::UnknownDeploymentSecret,
+        _ => code,
+    };
     Error::refused(code, error.to_string())
 }

@@ -13,6 +13,7 @@ use stratalog_projections::{
 
 use super::{MODEL, belonging};
 use crate::{
+    commands::secrets::Opener,
     dsl::{
         DslError, Exception,
         functions::{self, Storage},
@@ -42,6 +43,8 @@ pub(super) struct Known {
     pub(super) consumers: Vec<(String, String)>,
     /// Evaluated capabilities of other deployments; nothing for those that do not exist.
     pub(super) others: HashMap<String, Option<Map<String, Value>>>,
+    /// Values of secrets; nothing for those that do not exist.
+    pub(super) secrets: HashMap<String, Option<Value>>,
 }
 
 /// A deployment that notes what it was asked and does not know.
@@ -49,6 +52,7 @@ pub(super) struct Known {
 pub(super) struct Answering<'k> {
     known: &'k Known,
     missing: RefCell<BTreeSet<String>>,
+    missing_secrets: RefCell<BTreeSet<String>>,
 }
 
 impl Known {
@@ -93,13 +97,14 @@ impl Known {
         })
     }
 
-    /// Evaluates something, reading other deployments as far as it asks for their capabilities.
+    /// Evaluates something, reading other deployments as far as it asks for their capabilities, and
+    /// opening the secrets it asks for.
     ///
     /// # Errors
     /// What evaluation says, and database errors.
     pub(super) async fn evaluate<T>(
         &mut self,
-        view: &Reader,
+        (view, opener): (&Reader, Opener<'_>),
         depth: usize,
         evaluation: &(dyn Fn(&dyn Storage) -> Result<T, DslError> + Sync),
     ) -> Result<Result<T, DslError>, Error> {
@@ -107,15 +112,22 @@ impl Known {
             let answering = Answering {
                 known: self,
                 missing: RefCell::default(),
+                missing_secrets: RefCell::default(),
             };
             let outcome = evaluation(&answering);
             let missing = answering.missing.into_inner();
-            if missing.is_empty() {
+            let secrets = answering.missing_secrets.into_inner();
+            if missing.is_empty() && secrets.is_empty() {
                 return Ok(outcome);
             }
             for id in missing {
-                let found = Box::pin(capabilities_of(view, (&self.tenant, &id), depth + 1)).await?;
+                let of = (self.tenant.as_str(), id.as_str());
+                let found = Box::pin(capabilities_of((view, opener), of, depth + 1)).await?;
                 self.others.insert(id, found);
+            }
+            for key in secrets {
+                let found = opener.find(view, (&self.tenant, &key)).await?;
+                self.secrets.insert(key, found);
             }
         }
     }
@@ -149,7 +161,7 @@ async fn consumers(view: &Reader, deployment: &Deployment) -> Result<Vec<(String
 
 /// The evaluated capabilities of another deployment; nothing when there is none of that id.
 async fn capabilities_of(
-    view: &Reader,
+    (view, opener): (&Reader, Opener<'_>),
     (tenant, id): (&str, &str),
     depth: usize,
 ) -> Result<Option<Map<String, Value>>, Error> {
@@ -164,7 +176,7 @@ async fn capabilities_of(
     let raw: Map<String, Value> = serde_json::from_str(raw).map_err(Error::internal)?;
     let mut known = Known::read(view, &deployment).await?;
     let evaluated = known
-        .evaluate(view, depth, &|storage| {
+        .evaluate((view, opener), depth, &|storage| {
             functions::evaluate_capabilities(storage, &raw)
         })
         .await?;
@@ -200,8 +212,12 @@ impl Storage for Answering<'_> {
             .collect())
     }
 
-    fn secret(&self, _name: &str) -> Result<Option<Value>, DslError> {
-        Ok(None)
+    fn secret(&self, name: &str) -> Result<Option<Value>, DslError> {
+        if let Some(found) = self.known.secrets.get(name) {
+            return Ok(found.clone());
+        }
+        self.missing_secrets.borrow_mut().insert(name.to_owned());
+        Ok(Some(Value::Null))
     }
 
     fn capability(&self, path: &[Value]) -> Result<Value, DslError> {

@@ -5,7 +5,8 @@ use serde_json::json;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
     views::{
-        deployments::Deployment, execution_groups::ExecutionGroup, executions::Execution, scoped,
+        deployments::Deployment, execution_groups::ExecutionGroup, executions::Execution,
+        maintenance::Status, scoped,
     },
 };
 use stratalog_schema::Meta;
@@ -16,7 +17,7 @@ use super::{
     status::status_decision,
 };
 use crate::{
-    commands::deployments::CREATE_WORKFLOW,
+    commands::{deployments::CREATE_WORKFLOW, maintenance},
     context::Context,
     error::Error,
     store::{self, Decision},
@@ -41,7 +42,7 @@ pub async fn dequeue(ctx: &Context) -> Result<usize, Error> {
 async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
     let mut queued: Vec<Execution> = view.select_as(&in_states(&["queued"])).await?;
     let mut decision = Decision::nothing();
-    if queued.is_empty() {
+    if queued.is_empty() || maintenance::get(view).await?.status != Status::Deactivated {
         return Ok((decision, 0));
     }
     // an environment comes before what is to run in it

@@ -42,7 +42,7 @@ pub struct NewModification {
 /// `existing_started_deployment_modification_error`.
 pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Result<String, Error> {
     caller.require(Permission::DeploymentModify)?;
-    let id = Uuid::new_v4().to_string();
+    let id = new_id();
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -63,6 +63,14 @@ pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Res
         })
         .await?;
     Ok(id)
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "identities are minted where commands are made"
+)]
+fn new_id() -> String {
+    Uuid::new_v4().to_string()
 }
 
 async fn refuse_second(view: &View, whole: &Whole) -> Result<(), Error> {

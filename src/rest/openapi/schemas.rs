@@ -27,7 +27,12 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::DeploymentGroups => "DeploymentGroup",
         View::ExecutionGroups => "ExecutionGroup",
         View::DeploymentModifications => "DeploymentModification",
-        View::Files | View::DeploymentGroupMembers => return None,
+        View::Sites => "Site",
+        View::Secrets => "Secret",
+        View::SecretsProviders => "SecretsProvider",
+        View::UserGroups => "UserGroup",
+        View::Maintenance => "Maintenance",
+        View::Files | View::DeploymentGroupMembers | View::Permissions => return None,
     })
 }
 

@@ -164,7 +164,8 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 22] = [
+    const TABLES: [(&str, &str); 28] = [
+        ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
         ("tenant", "tenants"),
@@ -187,6 +188,11 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("agent", "agents"),
         ("filter", "filters"),
         ("schedule", "execution_schedules"),
+        ("site", "sites"),
+        ("secrets_provider", "secrets_providers"),
+        ("secret", "secrets"),
+        ("maintenance", "maintenance_mode"),
+        ("permission", "permissions"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {

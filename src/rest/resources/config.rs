@@ -7,8 +7,8 @@ use stratalog_projections::{Condition, ListQuery, Scope, View, views::config::Se
 use warp::Filter;
 
 use crate::{
-    auth::{Permission, Role, permission},
-    commands::settings,
+    auth::{Permission, Role, permission::Table},
+    commands::{self, settings},
     context::Context,
     error::Error,
     rest::{Answer, Request, Route, Segment, body, extract, one_of, reply},
@@ -53,7 +53,8 @@ async fn all(req: &Request) -> Result<Answer, Error> {
     let items = serde_json::to_value(&settings).map_err(Error::internal)?;
     body.insert("items".to_owned(), items);
     if scope.is_none_or(|scope| scope == AUTHORIZATION) {
-        body.insert(AUTHORIZATION.to_owned(), authorization());
+        let table = commands::permissions::table(&view).await?;
+        body.insert(AUTHORIZATION.to_owned(), authorization(&table));
     }
     Ok(Answer::json(&body)?.at(view.position()))
 }
@@ -68,7 +69,7 @@ fn mask<B>(req: &Request<B>, setting: &mut Setting) -> Result<(), Error> {
 }
 
 /// Roles, and which of them hold which permission: the console's matrix.
-fn authorization() -> Value {
+fn authorization(table: &Table) -> Value {
     let role = |(i, role): (usize, Role)| {
         json!({
             "id": i + 1,
@@ -78,7 +79,9 @@ fn authorization() -> Value {
         })
     };
     let roles: Vec<Value> = Role::ALL.into_iter().enumerate().map(role).collect();
-    let permissions: Map<String, Value> = permission::all()
+    let permissions: Map<String, Value> = table
+        .all()
+        .into_iter()
         .map(|(name, roles)| {
             let names: Vec<&str> = roles.iter().map(Role::wire).collect();
             (name.to_owned(), json!(names))

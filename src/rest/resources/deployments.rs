@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod restore;
+mod site;
 mod workdir;
 
 /// `/deployments`
@@ -39,6 +40,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             patch(ctx),
             delete(ctx),
             set_visibility(ctx),
+            site::set_site(ctx),
             outputs(ctx),
             capabilities(ctx),
         ]))
@@ -313,7 +315,8 @@ fn outputs(ctx: &Arc<Context>) -> Route {
                 .require(Permission::DeploymentModificationOutputs)?;
             let view = req.view().await?;
             let deployment = resource(&req, &view, &id).await?;
-            let outputs = commands::deployments::outputs(&view, &deployment).await?;
+            let outputs =
+                commands::deployments::outputs((&view, req.opener()), &deployment).await?;
             let answer = req.answer(&json!({ "deployment_id": id, "outputs": outputs }))?;
             Ok(answer.at(view.position()))
         })
@@ -331,7 +334,8 @@ fn capabilities(ctx: &Arc<Context>) -> Route {
             req.caller.require(Permission::DeploymentCapabilities)?;
             let view = req.view().await?;
             let deployment = resource(&req, &view, &id).await?;
-            let values = commands::deployments::capabilities(&view, &deployment).await?;
+            let values =
+                commands::deployments::capabilities((&view, req.opener()), &deployment).await?;
             let answer = req.answer(&json!({ "deployment_id": id, "capabilities": values }))?;
             Ok(answer.at(view.position()))
         })

@@ -1,8 +1,6 @@
-//! What clients ask about the edition: `/license-check`, `/idp`, `/ldap`, `/maintenance`; and
-//! `/plugins` and `/user-groups` until there are any.
+//! What clients ask about the edition: `/idp`, `/ldap`; and `/plugins` until there are any.
 use std::sync::Arc;
 
-use serde_json::json;
 use warp::Filter;
 
 use crate::{
@@ -41,32 +39,14 @@ const PLUGIN: [&str; 26] = [
     "private_resource",
 ];
 
-const USER_GROUP: [&str; 5] = ["name", "ldap_dn", "role", "tenants", "users"];
-
 /// All of them.
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     one_of(vec![
-        license_check(ctx),
         told(ctx, "idp", Permission::IdentityProviderGet, "local"),
         told(ctx, "ldap", Permission::LdapStatusGet, "disabled"),
-        maintenance(ctx),
         plugins(ctx),
         plugin(ctx),
-        user_groups(ctx),
     ])
-}
-
-/// `GET /license-check`: nothing here needs a licence.
-fn license_check(ctx: &Arc<Context>) -> Route {
-    warp::path!("license-check")
-        .and(warp::get())
-        .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| {
-            req?;
-            Answer::json("OK")
-        })
-        .map(reply::ok)
-        .boxed()
 }
 
 /// `GET /idp`, `GET /ldap`: users are our own.
@@ -88,25 +68,6 @@ fn told(
         .boxed()
 }
 
-/// `GET /maintenance`
-fn maintenance(ctx: &Arc<Context>) -> Route {
-    warp::path!("maintenance")
-        .and(warp::get())
-        .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| {
-            req?.caller.require(Permission::MaintenanceModeGet)?;
-            Answer::json(&json!({
-                "status": "deactivated",
-                "activated_at": "",
-                "activation_requested_at": "",
-                "remaining_executions": null,
-                "requested_by": "",
-            }))
-        })
-        .map(reply::ok)
-        .boxed()
-}
-
 /// `GET /plugins`
 fn plugins(ctx: &Arc<Context>) -> Route {
     warp::path!("plugins")
@@ -117,20 +78,6 @@ fn plugins(ctx: &Arc<Context>) -> Route {
             req.caller
                 .scope(req.all_tenants()?, Permission::PluginList)?;
             list::of_values(&req, &[], &PLUGIN).await
-        })
-        .map(reply::ok)
-        .boxed()
-}
-
-/// `GET /user-groups`
-fn user_groups(ctx: &Arc<Context>) -> Route {
-    warp::path!("user-groups")
-        .and(warp::get())
-        .and(extract::read(ctx))
-        .then(async |req: Result<Request, Error>| {
-            let req = req?;
-            req.caller.require(Permission::UserGroupList)?;
-            list::of_values(&req, &[], &USER_GROUP).await
         })
         .map(reply::ok)
         .boxed()

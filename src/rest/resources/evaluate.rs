@@ -41,7 +41,8 @@ async fn functions(req: Request<Functions>) -> Result<Answer, Error> {
     let payload = Value::Object(body.payload);
     let context = Value::Object(body.context.unwrap_or_default());
     let evaluated =
-        commands::deployments::functions(&view, &deployment, (&payload, &context)).await?;
+        commands::deployments::functions((&view, req.opener()), &deployment, (&payload, &context))
+            .await?;
     let answer = req.answer(&json!({ "deployment_id": id, "payload": evaluated }))?;
     Ok(answer.at(view.position()))
 }

@@ -21,18 +21,25 @@ mod executions;
 mod filters;
 mod health;
 mod labels;
+mod license;
+mod maintenance;
 mod node_instances;
 mod nodes;
 mod operations;
 mod permissions;
 mod provider;
+mod proxy;
 mod searches;
+mod secrets;
+mod secrets_providers;
+mod sites;
 mod snapshots;
 mod status;
 mod summary;
 mod tasks_graphs;
 mod tenants;
 mod tokens;
+mod user_groups;
 mod users;
 mod version;
 mod workflows;
@@ -56,18 +63,25 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         executions::routes(ctx),
         filters::routes(ctx),
         labels::routes(ctx),
+        license::routes(ctx),
+        maintenance::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),
         operations::routes(ctx),
         permissions::routes(ctx),
         provider::routes(ctx),
+        proxy::routes(ctx),
         searches::routes(ctx),
+        secrets::routes(ctx),
+        secrets_providers::routes(ctx),
+        sites::routes(ctx),
         snapshots::routes(ctx),
         status::routes(ctx),
         summary::routes(ctx),
         tasks_graphs::routes(ctx),
         tenants::routes(ctx),
         tokens::routes(ctx),
+        user_groups::routes(ctx),
         users::routes(ctx),
         version::routes(ctx),
         workflows::routes(ctx),

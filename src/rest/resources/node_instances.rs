@@ -63,7 +63,8 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     }
     let instance: Value = serde_json::from_str(&row.doc).map_err(Error::internal)?;
     let tenant = row.owner.tenant.unwrap_or_default();
-    let evaluated = commands::deployments::instance(&view, &tenant, &instance).await?;
+    let evaluated =
+        commands::deployments::instance((&view, req.opener()), &tenant, &instance).await?;
     req.document(&view, ViewName::NodeInstances, &evaluated.to_string())
 }
 

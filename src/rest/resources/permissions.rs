@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use warp::Filter;
 
 use crate::{
-    auth::{Permission, Role, permission},
+    auth::{Permission, Role},
+    commands::{self, permissions::Change},
     context::Context,
     error::{Error, ErrorCode},
     rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
@@ -16,7 +17,7 @@ const FIELDS: [&str; 2] = ["role", "permission"];
 /// `/permissions`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("permissions")
-        .and(one_of(vec![all(ctx), of_role(ctx)]))
+        .and(one_of(vec![all(ctx), of_role(ctx), put(ctx), delete(ctx)]))
         .boxed()
 }
 
@@ -32,7 +33,12 @@ fn check(req: &Request) -> Result<(), Error> {
 }
 
 async fn listed(req: &Request, is_wanted: impl Fn(Role) -> bool) -> Result<Answer, Error> {
-    let pairs: Vec<Value> = permission::all()
+    let view = req.view().await?;
+    let table = commands::permissions::table(&view).await?;
+    drop(view.finish().await?);
+    let pairs: Vec<Value> = table
+        .all()
+        .into_iter()
         .flat_map(|(name, roles)| roles.iter().map(move |role| (name, role)))
         .filter(|(_, role)| is_wanted(*role))
         .map(|(name, role)| json!({"role": role.wire(), "permission": name}))
@@ -66,5 +72,44 @@ fn of_role(ctx: &Arc<Context>) -> Route {
             listed(&req, |other| other == role).await
         })
         .map(reply::ok)
+        .boxed()
+}
+
+async fn change(req: &Request, names: (&str, &str), change: Change) -> Result<(), Error> {
+    check(req)?;
+    commands::permissions::change(&req.ctx, &req.caller, names, change).await
+}
+
+/// `PUT /permissions/{role}/{permission}`
+fn put(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment / Segment)
+        .and(warp::put())
+        .and(extract::read(ctx))
+        .then(
+            async |Segment(role): Segment,
+                   Segment(permission): Segment,
+                   req: Result<Request, Error>| {
+                let req = req?;
+                change(&req, (&role, &permission), Change::Grant).await?;
+                Answer::json(&json!({"role": role, "permission": permission}))
+            },
+        )
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `DELETE /permissions/{role}/{permission}`
+fn delete(ctx: &Arc<Context>) -> Route {
+    warp::path!(Segment / Segment)
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(
+            async |Segment(role): Segment,
+                   Segment(permission): Segment,
+                   req: Result<Request, Error>| {
+                change(&req?, (&role, &permission), Change::Revoke).await
+            },
+        )
+        .map(reply::no_content)
         .boxed()
 }

@@ -33,6 +33,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             blueprints(ctx),
             deployments(ctx),
             workflows(ctx),
+            secrets(ctx),
             nodes::nodes(ctx),
             nodes::node_types(ctx),
             nodes::node_instances(ctx),
@@ -88,6 +89,20 @@ fn deployments(ctx: &Arc<Context>) -> Route {
             let req = req?;
             let listing = listing(&req, ViewName::Deployments, Permission::DeploymentList)?;
             answer(&req, listing).await
+        })
+        .map(reply::ok)
+        .boxed()
+}
+
+/// `POST /searches/secrets`
+fn secrets(ctx: &Arc<Context>) -> Route {
+    warp::path!("secrets")
+        .and(warp::post())
+        .and(extract::write(ctx))
+        .then(async |req: Result<Request<Search>, Error>| {
+            let req = req?;
+            let scope = req.caller.scope(false, Permission::SecretList)?;
+            answer(&req, Listing::search(&req, ViewName::Secrets, scope)?).await
         })
         .map(reply::ok)
         .boxed()
@@ -149,6 +164,7 @@ async fn narrowed(
     }
     let name = match of {
         ViewName::Deployments => "display_name",
+        ViewName::Secrets => "key",
         _ => "id",
     };
     let visible = listing.narrow(req, view, Some(&rules)).await?;
@@ -176,6 +192,7 @@ async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, E
     let include = listing.include.as_ref();
     let documents = match listing.query.view {
         ViewName::Blueprints => wire::blueprints::join(&view, &listed.rows, include).await?,
+        ViewName::Secrets => wire::secrets::without_values(&listed.rows),
         _ => wire::deployments::join(&view, &listed.rows, include).await?,
     };
     let position = view.position();

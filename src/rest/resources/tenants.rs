@@ -11,10 +11,13 @@ use crate::{
     context::Context,
     error::{Error, ErrorCode},
     rest::{
-        Answer, Request, Route, Segment, extract, list::Listing, one_of, reply, wire::users as wire,
+        Answer, Request, Route, Segment, extract, list::Listing, one_of, reply,
+        wire::users::Memberships,
     },
     store,
 };
+
+mod groups;
 
 /// `/tenants`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
@@ -24,6 +27,9 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             add_user(ctx),
             update_user(ctx),
             remove_user(ctx),
+            groups::add(ctx),
+            groups::update(ctx),
+            groups::remove(ctx),
             get(ctx),
             post(ctx),
             delete(ctx),
@@ -80,6 +86,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
     });
     let view = req.view().await?;
     let listed = view.list(&listing.query).await?;
+    let memberships = Memberships::read(&view).await?;
     let mut documents = Vec::with_capacity(listed.rows.len());
     for row in &listed.rows {
         let tenant: Tenant = row.resource()?;
@@ -87,7 +94,8 @@ async fn all(req: &Request) -> Result<Answer, Error> {
             true => password(req, &tenant)?,
             false => None,
         };
-        documents.push(wire::tenant(&tenant, get_data, password.as_deref()).to_string());
+        let document = memberships.tenant(&tenant, get_data, password.as_deref());
+        documents.push(document.to_string());
     }
     let documents = documents.iter().map(String::as_str);
     let answer = listing.envelope(documents, listed.total)?;
@@ -107,7 +115,8 @@ async fn one<B>(req: &Request<B>, view: &store::View, name: &str) -> Result<Answ
     let found = view.get::<Tenant>(name).await?;
     let tenant = found.ok_or_else(|| Error::not_found("Tenant", name))?;
     let password = password(req, &tenant)?;
-    let document = wire::tenant(&tenant, get_data(req)?, password.as_deref());
+    let memberships = Memberships::read(view).await?;
+    let document = memberships.tenant(&tenant, get_data(req)?, password.as_deref());
     Ok(req.answer(&document)?.at(view.position()))
 }
 

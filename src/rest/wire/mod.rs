@@ -4,6 +4,7 @@ pub(super) mod deployments;
 pub(super) mod groups;
 pub(super) mod nodes;
 pub(super) mod schedules;
+pub(super) mod secrets;
 pub(super) mod users;
 pub(super) mod workflows;
 

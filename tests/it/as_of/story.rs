@@ -34,6 +34,8 @@ pub(super) async fn tell(server: &TestServer) -> Vec<Moment> {
     let mut moments = vec![remember(server, "the beginning").await];
     people(server).await;
     moments.push(remember(server, "people").await);
+    places(server).await;
+    moments.push(remember(server, "places").await);
     let before = server.position();
     let put = server.request(Method::PUT, "blueprints/shop?visibility=tenant");
     server
@@ -71,6 +73,30 @@ async fn people(server: &TestServer) {
         .post("tokens", &json!({"description": "for the shop"}))
         .await
         .expect(200);
+}
+
+async fn places(server: &TestServer) {
+    for name in ["north", "south"] {
+        let site = json!({"location": "1.5,2.5"});
+        server
+            .put(&format!("sites/{name}"), &site)
+            .await
+            .expect(200);
+    }
+    let named = json!({"new_name": "west"});
+    server.post("sites/south", &named).await.expect(200);
+    let secret = json!({"value": "sesame"});
+    server.put("secrets/door", &secret).await.expect(200);
+    let group = json!({"group_name": "staff"});
+    server.post("user-groups", &group).await.expect(201);
+    let member = json!({"group_name": "staff", "username": "bob"});
+    server.put("user-groups/users", &member).await.expect(200);
+    let role = json!({"tenant_name": "shops", "group_name": "staff", "role": "user"});
+    server.put("tenants/user-groups", &role).await.expect(200);
+    server
+        .delete("permissions/viewer/site_list")
+        .await
+        .expect(204);
 }
 
 async fn deploy(server: &TestServer, id: &str) {
@@ -173,6 +199,10 @@ async fn departures(server: &TestServer) {
         )
         .await
         .expect(204);
+    server.delete("user-groups/staff").await.expect(204);
+    server.delete("sites/west").await.expect(204);
+    let secret = json!({"value": "open sesame"});
+    server.patch("secrets/door", &secret).await.expect(200);
     server
         .post("users/ann", &json!({"role": "sys_admin"}))
         .await

@@ -49,7 +49,7 @@ async fn of_deployments(req: &Request<Search>) -> Result<Answer, Error> {
     let deployments: Vec<Deployment> = view.select_as(&listing.query).await?;
     let (mut items, mut left_out) = (Vec::new(), 0);
     for deployment in deployments {
-        let all = declared(&view, &deployment).await?;
+        let all = declared(req, &view, &deployment).await?;
         let number = all.len();
         let wanted = |(name, spec): &(String, Value)| admits(req, &constraints, (name, spec));
         let found: Vec<Value> = all
@@ -76,9 +76,13 @@ async fn of_deployments(req: &Request<Search>) -> Result<Answer, Error> {
 }
 
 /// Capabilities as declared, with their values of now where these can be known.
-async fn declared(view: &View, deployment: &Deployment) -> Result<Map<String, Value>, Error> {
+async fn declared(
+    req: &Request<Search>,
+    view: &View,
+    deployment: &Deployment,
+) -> Result<Map<String, Value>, Error> {
     let mut all = object(deployment.capabilities.as_ref())?;
-    let values = match commands::deployments::capabilities(view, deployment).await {
+    let values = match commands::deployments::capabilities((view, req.opener()), deployment).await {
         Ok(values) => values,
         // what cannot be evaluated yet is shown as it is declared
         Err(Error::Refused { .. }) => Map::new(),

@@ -1,0 +1,81 @@
+//! What a proxy in front asks: `/file-server-auth`, `/monitoring-auth`.
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::blueprint;
+use crate::support::server::{Answer, TestServer};
+
+async fn ask(server: &TestServer, name: &str, method: &str, uri: &str) -> Answer {
+    let request = server
+        .anonymous(Method::GET, "file-server-auth")
+        .basic_auth(name, Some(format!("{name}-password")))
+        .header("X-Original-Uri", uri)
+        .header("X-Original-Method", method);
+    server.send(request).await
+}
+
+#[tokio::test]
+async fn files_are_for_members_of_their_tenant() {
+    let server = TestServer::start().await;
+    blueprint(&server, "bp").await;
+    for name in ["vera", "stranger"] {
+        let user = json!({"username": name, "password": format!("{name}-password")});
+        server.put("users", &user).await.expect(201);
+    }
+    let member = json!({"tenant_name": "default_tenant", "username": "vera", "role": "viewer"});
+    server.put("tenants/users", &member).await.expect(200);
+    let uri = "/resources/blueprints/default_tenant/bp/blueprint.yaml?x=1";
+    let yes = ask(&server, "vera", "GET", uri).await.expect(200);
+    assert_eq!(yes, json!({"resource_id": null}));
+    ask(&server, "stranger", "GET", uri)
+        .await
+        .refused(403, "forbidden_error", "file_server_auth");
+    ask(&server, "nobody", "GET", uri).await.expect(401);
+    let wider = json!({"visibility": "global"});
+    server
+        .patch("blueprints/bp/set-visibility", &wider)
+        .await
+        .expect(200);
+    ask(&server, "stranger", "GET", uri).await.expect(200);
+    let away = "/resources/blueprints/default_tenant/../../etc/passwd";
+    assert_ne!(ask(&server, "stranger", "GET", away).await.status, 200);
+    for method in ["GET", "POST", "DELETE"] {
+        ask(&server, "vera", method, "/api/v3.1/audit?size=1")
+            .await
+            .refused(403, "forbidden_error", "audit_log");
+        ask(&server, "admin", method, "/api/v3.1/audit")
+            .await
+            .expect(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_for_administrators() {
+    let server = TestServer::start().await;
+    let user = json!({"username": "vera", "password": "vera-password"});
+    server.put("users", &user).await.expect(201);
+    let token = |body: Value| body["value"].as_str().unwrap().to_owned();
+    let own = server
+        .anonymous(Method::POST, "tokens")
+        .basic_auth("vera", Some("vera-password"))
+        .json(&json!({}));
+    let hers = token(server.send(own).await.expect(200));
+    let ours = token(server.post("tokens", &json!({})).await.expect(200));
+    let with = |cookie: String| {
+        server
+            .anonymous(Method::GET, "monitoring-auth")
+            .header("Cookie", cookie)
+    };
+    let good = with(format!("a=b; XSRF-TOKEN={ours}"));
+    assert_eq!(server.send(good).await.expect(200), "");
+    for cookie in [
+        format!("XSRF-TOKEN={hers}"),
+        "XSRF-TOKEN=none".to_owned(),
+        "a=b".to_owned(),
+    ] {
+        let answer = server.send(with(cookie)).await;
+        assert_eq!(answer.expect(401)["error_code"], "unauthorized_error");
+    }
+    server.stop().await;
+}
