@@ -1,6 +1,7 @@
 //! From the parser's events to the located tree.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use libyaml_safer::{Error, ErrorKind, Event, EventData, Mark as Position, Parser, ScalarStyle};
@@ -8,6 +9,7 @@ use libyaml_safer::{Error, ErrorKind, Event, EventData, Mark as Position, Parser
 use super::Limits;
 use super::node::{Entry, Key, Kind, Mapping, Mark, Node};
 use super::scalar::{self, Unreadable};
+use super::text::{Unended, ended};
 use crate::dsl::diagnostics::{Diagnostic, DslError, Exception};
 
 const CORE: &str = "tag:yaml.org,2002:";
@@ -43,11 +45,13 @@ struct Failure {
 }
 
 fn compose(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Option<Node>, Failure> {
+    let (text, unended) = ended(text);
     let mut input = text.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
     let (anchors, nodes_count, colon) = (HashMap::new(), 0, None);
     let mut composer = Composer {
+        unended,
         parser,
         file,
         limits,
@@ -55,7 +59,18 @@ fn compose(text: &str, file: &Arc<str>, limits: &Limits) -> Result<Option<Node>,
         nodes_count,
         colon,
     };
-    composer.document().map_err(|error| Failure {
+    // the scanner gives up on a tag before a comma, among others, by panicking
+    let read = catch_unwind(AssertUnwindSafe(|| composer.document()));
+    let root = read.unwrap_or_else(|_panic| {
+        let what = "not YAML: the text cannot be taken apart";
+        Err(Diagnostic::new(
+            Exception::Uncontrolled("ScannerError"),
+            None,
+            what.to_owned(),
+        )
+        .into())
+    });
+    root.map_err(|error| Failure {
         error,
         colon: composer.colon,
     })
@@ -72,10 +87,10 @@ fn with_spaced_colons(
     const COLONS_MAX: usize = 100;
     let (mut text, mut index, mut error) = (text.to_owned(), index, error);
     for _ in 0..COLONS_MAX {
-        let Some((position, ':')) = text.char_indices().nth(index) else {
+        if text.as_bytes().get(index) != Some(&b':') {
             return Err(error);
-        };
-        text.insert(position + 1, ' ');
+        }
+        text.insert(index + 1, ' ');
         match compose(&text) {
             Ok(root) => return Ok(root),
             Err(Failure {
@@ -94,6 +109,7 @@ struct Composer<'a, 'i> {
     parser: Parser<&'a mut &'i [u8]>,
     file: &'a Arc<str>,
     limits: &'a Limits,
+    unended: Option<Unended>,
     anchors: HashMap<String, Anchor>,
     /// Values so far, aliases written out.
     nodes_count: usize,
@@ -150,7 +166,7 @@ impl Composer<'_, '_> {
     }
 
     fn node(&mut self, event: Event, level: usize) -> Result<Composed, DslError> {
-        let at = event.start_mark;
+        let (at, end_mark) = (event.start_mark, event.end_mark);
         self.count(at, 1, level)?;
         let mark = self.mark(at);
         match event.data {
@@ -163,7 +179,12 @@ impl Composer<'_, '_> {
                 ..
             } => {
                 let plain = style == ScalarStyle::Plain;
-                let kind = self.scalar(tag.as_deref(), &value, plain, at)?;
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let value = match self.unended.filter(|_| is_block) {
+                    Some(unended) => unended.without_end(&value, end_mark.index),
+                    None => &value,
+                };
+                let kind = self.scalar(tag.as_deref(), value, plain, at)?;
                 let composed = Composed {
                     node: Node::new(kind, mark),
                     depth: 0,

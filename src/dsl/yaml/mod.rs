@@ -5,6 +5,7 @@ mod node;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub(crate) use compose::load;
 pub(crate) use node::{Entry, Key, Kind, Mapping, Mark, Node};

@@ -56,6 +56,26 @@ fn scalars_follow_yaml_1_1() {
 }
 
 #[test]
+fn texts_may_end_anywhere() {
+    for (text, expected) in [
+        ("a: |\n  text", json!({"a": "text"})),
+        ("a: |\n  text\n", json!({"a": "text\n"})),
+        ("a: |\n  text\n  ", json!({"a": "text\n"})),
+        ("a: |\n  text\n   ", json!({"a": "text\n "})),
+        ("a: |+\n  text", json!({"a": "text"})),
+        ("a: |-\n  text", json!({"a": "text"})),
+        ("a: >\n  x\n  y", json!({"a": "x y"})),
+        ("| \n  : ", json!(": ")),
+        ("a: plain", json!({"a": "plain"})),
+    ] {
+        assert_eq!(read(text), Ok(expected), "{text:?}");
+    }
+    for text in ["a: [!x,b]", "a: \"b\\", "a: '", "a: \"%"] {
+        assert!(read(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
 fn merges_and_duplicates_resolve_like_the_reference() {
     let text = "
 base: &base {a: 1, b: 2}
