@@ -60,6 +60,23 @@ impl Error {
         )
     }
 
+    /// 409 `conflict_error` for what there is already in its tenant, or as a global one: what it is
+    /// called, whose it is, and in which tenant it was looked for.
+    pub fn exists(what: &str, (owner, tenant): (&str, &str)) -> Self {
+        Self::refused(
+            ErrorCode::Conflict,
+            format!(
+                "<{what} tenant=`{owner}`> already exists on <Tenant name=`{tenant}`> or with \
+                 global visibility"
+            ),
+        )
+    }
+
+    /// Whether it says nothing against what was tried, which may be tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict { .. })
+    }
+
     /// An internal error with context.
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self::Internal(error.into())

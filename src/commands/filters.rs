@@ -159,14 +159,8 @@ pub async fn create(
     let decide = async |view: Arc<View>| {
         let view = &*view;
         if find(view, caller, kind, id).await?.is_some() {
-            return Err(Error::refused(
-                ErrorCode::Conflict,
-                format!(
-                    "<{} id=`{id}` tenant=`{tenant}`> already exists on <Tenant name=`{tenant}`> \
-                     or with global visibility",
-                    kind.model()
-                ),
-            ));
+            let what = format!("{} id=`{id}`", kind.model());
+            return Err(Error::exists(&what, (tenant, tenant)));
         }
         let mut decision = Decision::nothing();
         decision.rests_on(view, kind.stream(tenant, id)).await?;

@@ -14,6 +14,7 @@ pub mod files;
 mod filter_rules;
 pub mod filters;
 mod ids;
+pub(crate) mod json;
 pub mod labels;
 pub mod logs;
 pub mod maintenance;

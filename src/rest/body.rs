@@ -10,6 +10,13 @@ use crate::error::{Error, ErrorCode};
 #[cfg(test)]
 mod tests;
 
+/// The body of `PATCH …/set-visibility`.
+#[derive(Debug, Deserialize)]
+pub(super) struct SetVisibility {
+    /// `tenant` or `global`.
+    pub(super) visibility: String,
+}
+
 /// Reads a body up to a size.
 pub(super) async fn collect<B: Buf>(
     stream: impl Stream<Item = Result<B, warp::Error>>,

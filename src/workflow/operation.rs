@@ -87,6 +87,12 @@ impl Declared {
         &self.task_name
     }
 
+    /// Without further attempts, unless the blueprint says otherwise.
+    pub(crate) fn once(mut self) -> Self {
+        self.max_retries.get_or_insert(0);
+        self
+    }
+
     pub(crate) fn total_retries(&self, facts: &Facts) -> i64 {
         self.max_retries.unwrap_or(facts.retries.task_retries)
     }

@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     builtin::{Builtin, Plan},
     operation::Facts,
-    outbox::Outbox,
     routes::Routes,
     settings, system,
     topology::Topology,
@@ -31,7 +30,10 @@ use super::{
 use crate::{
     auth::Caller,
     broker::{Ack, wire::Response},
-    commands::executions::{self, telemetry},
+    commands::{
+        deployments::belonging,
+        executions::{self, telemetry},
+    },
     context::Context,
     error::Error,
     store::{Decision, View as Reader},
@@ -133,9 +135,7 @@ impl Runner {
             let retried = match outcome {
                 Ok(()) | Err(Stop::Over | Stop::Draining) => return,
                 Err(Stop::Cancelled(status)) => self.cancelled(&status).await,
-                Err(Stop::Failed(error @ (Error::Unavailable(_) | Error::Conflict { .. }))) => {
-                    Err(error)
-                }
+                Err(Stop::Failed(error)) if error.is_passing() => Err(error),
                 Err(Stop::Failed(error)) => self.failed(&error).await,
             };
             let Err(error) = retried else { return };
@@ -264,15 +264,15 @@ impl Runner {
         let parameters = executions::parameters_of(execution)?;
         for (index, name) in builtin.phases(&parameters).into_iter().enumerate() {
             // what earlier graphs changed counts
-            let (facts, topology) = self.prepare(execution, parameters.clone()).await?;
-            let outbox = Outbox::new(&self.ctx, &facts, token.clone());
+            let (facts, topology) = self.prepare(execution).await?;
+            let plan = builtin.plan(index, &topology, &facts.parameters)?;
             let phase = drive::Phase {
-                plan: Plan::Phase(builtin),
-                place: (index, name),
+                plan,
+                name,
                 facts,
                 topology,
             };
-            self.drive(execution, phase, outbox).await?;
+            self.drive(execution, phase, &token).await?;
         }
         Ok(())
     }
@@ -284,23 +284,25 @@ impl Runner {
         token: &str,
         (name, plan): (String, Plan),
     ) -> Result<(), Stop> {
-        let parameters = executions::parameters_of(execution)?;
-        let (facts, topology) = self.prepare(execution, parameters).await?;
-        let outbox = Outbox::new(&self.ctx, &facts, token.to_owned());
+        let (facts, topology) = self.prepare(execution).await?;
         let phase = drive::Phase {
             plan,
-            place: (0, name),
+            name,
             facts,
             topology,
         };
-        self.drive(execution, phase, outbox).await
+        self.drive(execution, phase, token).await
     }
 
-    async fn prepare(
-        &self,
-        execution: &Execution,
-        parameters: Map<String, Value>,
-    ) -> Result<(Facts, Topology), Error> {
+    /// The deployment as it is now.
+    async fn topology(&self, execution: &Execution) -> Result<Topology, Error> {
+        let view = self.ctx.store.read(At::Now).await?;
+        let topology = read_topology(&view, execution).await?;
+        drop(view.finish().await?);
+        Ok(topology)
+    }
+
+    async fn prepare(&self, execution: &Execution) -> Result<(Facts, Topology), Error> {
         let view = self.ctx.store.read(At::Now).await?;
         let deployment: Option<Deployment> = match &execution.deployment_id {
             Some(id) => view.get(&scoped(&self.tenant, id)).await?,
@@ -320,7 +322,7 @@ impl Runner {
             workflow_id: execution.workflow_id.clone(),
             tenant: self.tenant.clone(),
             created_by: execution.created_by.clone(),
-            parameters,
+            parameters: executions::parameters_of(execution)?,
             blueprint_id: execution.blueprint_id.clone(),
             deployment_id: execution.deployment_id.clone(),
             deployment_display_name: execution.deployment_display_name.clone(),
@@ -338,7 +340,7 @@ async fn read_topology(view: &Reader, execution: &Execution) -> Result<Topology,
     let Some(id) = &execution.deployment_id else {
         return Ok(Topology::default());
     };
-    let within = |of: View| settings::of_deployment(of, &execution.tenant_name, id);
+    let within = |of: View| belonging(of, (&execution.tenant_name, id));
     let nodes = view.select_as(&within(View::Nodes)).await?;
     let instances = view.select_as(&within(View::NodeInstances)).await?;
     Topology::new(nodes, instances)
@@ -356,11 +358,6 @@ async fn started(view: &Reader, execution: &mut Execution) -> Result<Decision, E
         .telemetry
         .push(end::told(execution, "workflow_started", text));
     Ok(decision)
-}
-
-fn text<'p>(parameters: &'p Map<String, Value>, name: &str) -> &'p str {
-    let given = parameters.get(name).and_then(Value::as_str);
-    given.unwrap_or_default()
 }
 
 /// A line in the log of an execution.

@@ -31,16 +31,3 @@ pub(super) async fn retries(view: &store::View) -> Result<Retries, Error> {
             .unwrap_or(default.task_retry_interval_s),
     })
 }
-
-/// All rows of a view that belong to a deployment of a tenant.
-pub(super) fn of_deployment(of: View, tenant: &str, deployment_id: &str) -> ListQuery {
-    let scope = Scope::Tenants {
-        tenants: vec![tenant.to_owned()],
-        user: String::new(),
-        administered: vec![tenant.to_owned()],
-    };
-    ListQuery::all(of, scope).with(Condition::AnyOf(
-        "deployment_id".to_owned(),
-        vec![deployment_id.to_owned()],
-    ))
-}

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Value};
 use stratalog_projections::views::{node_instances, nodes};
 
-use crate::error::Error;
+use crate::{
+    commands::json::{list, object},
+    error::Error,
+};
 
 /// Relationships of this kind put one instance into another.
 const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
@@ -186,12 +189,10 @@ impl Topology {
         hierarchy.is_some_and(|names| names.iter().any(|name| name == CONTAINED_IN))
     }
 
-    /// Ids by which parts of a node or a scaling group may be chosen: those of instances, and of
-    /// what stands in a group.
-    pub(crate) fn members(&self, name: &str, group: Option<&Value>) -> BTreeSet<&str> {
+    /// Instances of the node of this name, or within the scaling group.
+    pub(crate) fn members(&self, name: &str) -> BTreeSet<&str> {
         let is_of = |instance: &&Instance| {
-            instance.node_id == name
-                || (group.is_some() && instance.scaling_groups.iter().any(|of| of == name))
+            instance.node_id == name || instance.scaling_groups.iter().any(|of| of == name)
         };
         let instances = self.instances.iter().filter(is_of);
         instances.map(|instance| instance.id.as_str()).collect()
@@ -249,26 +250,4 @@ fn relationships(node: &Node, stored: &[Value]) -> Vec<Relationship> {
 fn names(groups: &[Value]) -> Vec<String> {
     let name = |group: &Value| group.get("name")?.as_str().map(str::to_owned);
     groups.iter().filter_map(name).collect()
-}
-
-type Json = stratalog_projections::views::Json;
-
-fn parsed(json: Option<&Json>) -> Result<Value, Error> {
-    json.map_or(Ok(Value::Null), |json| {
-        serde_json::from_str(json.get()).map_err(Error::internal)
-    })
-}
-
-fn object(json: Option<&Json>) -> Result<Map<String, Value>, Error> {
-    Ok(match parsed(json)? {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    })
-}
-
-fn list(json: Option<&Json>) -> Result<Vec<Value>, Error> {
-    Ok(match parsed(json)? {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    })
 }

@@ -255,14 +255,8 @@ async fn make_room(
             deleted(decision, tenant, id);
             continue;
         }
-        return Err(Error::refused(
-            ErrorCode::Conflict,
-            format!(
-                "<Deployment id=`{id}` tenant=`{}`> already exists on <Tenant name=`{tenant}`> or \
-                 with global visibility",
-                other.tenant_name
-            ),
-        ));
+        let what = format!("Deployment id=`{id}`");
+        return Err(Error::exists(&what, (&other.tenant_name, tenant)));
     }
     Ok(())
 }

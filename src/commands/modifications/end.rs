@@ -1,9 +1,9 @@
 //! The end: what was to be removed goes, or everything is as it was before.
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use stratalog_projections::views::{
-    deployment_modifications::DeploymentModification, node_instances::NodeInstance, scoped,
+    deployment_modifications::DeploymentModification, node_instances::NodeInstance,
 };
 use stratalog_schema::{
     Event,
@@ -11,66 +11,95 @@ use stratalog_schema::{
 };
 
 use super::{
-    Count, MODEL, STARTED, Whole, count, documents, instance_stream, object,
-    start::{list, marked, related_to},
-    stream,
+    Count, MODEL, STARTED, Whole, count, deployment_stream, documents, instances,
+    start::related_to, stream,
 };
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::node_instances::flags,
+    commands::{
+        deployments,
+        json::{list, object},
+        node_instances::flags,
+    },
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View},
 };
 
-/// Finishes a modification: what it removes is gone.
+/// How a modification ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// What it removes is gone.
+    Finish,
+    /// Instances are what they were when it started.
+    RollBack,
+}
+
+impl End {
+    /// The last segment of its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::RollBack => "rollback",
+        }
+    }
+
+    fn permission(self) -> Permission {
+        match self {
+            Self::Finish => Permission::DeploymentModificationFinish,
+            Self::RollBack => Permission::DeploymentModificationRollback,
+        }
+    }
+
+    fn status(self) -> &'static str {
+        match self {
+            Self::Finish => "finished",
+            Self::RollBack => "rolledback",
+        }
+    }
+}
+
+/// Ends a modification.
 ///
 /// # Errors
 /// 403, 404; 400 `deployment_modification_already_ended_error`.
-pub async fn finish(ctx: &Context, caller: &Caller, id: &str) -> Result<(), Error> {
-    caller.require(Permission::DeploymentModificationFinish)?;
+pub async fn end(ctx: &Context, caller: &Caller, id: &str, how: End) -> Result<(), Error> {
+    caller.require(how.permission())?;
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             let (modification, whole) = read(view, caller, id).await?;
-            let mut decision = begin(view, &modification).await?;
-            let instances = object(modification.node_instances.as_ref())?;
-            remove(&mut decision, &whole, &instances)?;
-            reduce(&mut decision, &whole, &instances)?;
+            let of = stream(&modification.tenant_name, id);
+            let mut decision = Decision::nothing();
+            decision.rests_on(view, of.clone()).await?;
+            decision
+                .rests_on(view, deployment_stream(&whole.deployment))
+                .await?;
+            let mut ended = DeploymentModificationEnded {
+                id: id.to_owned(),
+                tenant: modification.tenant_name.clone(),
+                status: how.status().to_owned(),
+                ended_at_ms: clock::now_ms(),
+                before_rollback_json: None,
+            };
+            let counted = match how {
+                End::Finish => {
+                    remove(&mut decision, &whole, &instances(&modification, "removed")?)?;
+                    Count::Reached
+                }
+                End::RollBack => {
+                    let parts = object(modification.node_instances.as_ref())?;
+                    let before = parts.get("before_modification").and_then(Value::as_array);
+                    restore(&mut decision, &whole, before.map_or(&[], Vec::as_slice));
+                    let now = Value::from(documents(&whole.instances)?);
+                    ended.before_rollback_json = Some(now.to_string());
+                    Count::Restored
+                }
+            };
             let modified = object(modification.modified_nodes.as_ref())?;
-            count(&mut decision, &whole, &modified, Count::Reached)?;
-            decision.event(
-                stream(&modification.tenant_name, id),
-                ended(&modification, "finished", None),
-            );
-            Ok((decision, ()))
-        })
-        .await?;
-    Ok(())
-}
-
-/// Takes a modification back: instances are what they were when it started.
-///
-/// # Errors
-/// As [`finish`].
-pub async fn roll_back(ctx: &Context, caller: &Caller, id: &str) -> Result<(), Error> {
-    caller.require(Permission::DeploymentModificationRollback)?;
-    ctx.store
-        .command(&caller.meta(), None, async |view| {
-            let view = &*view;
-            let (modification, whole) = read(view, caller, id).await?;
-            let mut decision = begin(view, &modification).await?;
-            let instances = object(modification.node_instances.as_ref())?;
-            let before = part(&instances, "before_modification");
-            restore(&mut decision, &whole, before)?;
-            let modified = object(modification.modified_nodes.as_ref())?;
-            count(&mut decision, &whole, &modified, Count::Restored)?;
-            let now = Value::from(documents(&whole.instances)?).to_string();
-            decision.event(
-                stream(&modification.tenant_name, id),
-                ended(&modification, "rolledback", Some(now)),
-            );
+            count(&mut decision, &whole, &modified, counted)?;
+            decision.event(of, Event::DeploymentModificationEnded(ended));
             Ok((decision, ()))
         })
         .await?;
@@ -92,99 +121,44 @@ async fn read(
             ),
         ));
     }
-    let key = scoped(&modification.tenant_name, &modification.deployment_id);
-    let deployment = view.get(&key).await?;
-    let deployment =
-        deployment.ok_or_else(|| Error::not_found("Deployment", &modification.deployment_id))?;
+    let (tenant, of) = (&modification.tenant_name, &modification.deployment_id);
+    let deployment = deployments::load(view, tenant, of).await?;
     Ok((modification, Whole::read(view, deployment).await?))
 }
 
-async fn begin(view: &View, modification: &DeploymentModification) -> Result<Decision, Error> {
-    let mut decision = Decision::nothing();
-    let stream = stream(&modification.tenant_name, &modification.id);
-    decision.rests_on(view, stream).await?;
-    Ok(decision)
-}
-
-fn ended(modification: &DeploymentModification, status: &str, before: Option<String>) -> Event {
-    Event::DeploymentModificationEnded(DeploymentModificationEnded {
-        id: modification.id.clone(),
-        tenant: modification.tenant_name.clone(),
-        status: status.to_owned(),
-        ended_at_ms: clock::now_ms(),
-        before_rollback_json: before,
+fn deleted(instance: &NodeInstance) -> Event {
+    Event::NodeInstanceDeleted(NodeInstanceDeleted {
+        id: instance.id.clone(),
+        tenant: instance.tenant_name.clone(),
     })
 }
 
-fn part<'m>(instances: &'m Map<String, Value>, name: &str) -> &'m [Value] {
-    let listed = instances.get(name).and_then(Value::as_array);
-    listed.map_or(&[], Vec::as_slice)
-}
-
-fn ids<'m>(marked: impl Iterator<Item = &'m Value>) -> HashSet<&'m str> {
-    marked
-        .filter_map(|one| one.get("id").and_then(Value::as_str))
-        .collect()
-}
-
-fn delete(decision: &mut Decision, instance: &NodeInstance) {
-    let event = NodeInstanceDeleted {
-        id: instance.id.clone(),
-        tenant: instance.tenant_name.clone(),
-    };
-    decision.event(
-        instance_stream(&instance.tenant_name, &instance.id),
-        Event::NodeInstanceDeleted(event),
-    );
-}
-
-fn remove(
-    decision: &mut Decision,
-    whole: &Whole,
-    instances: &Map<String, Value>,
-) -> Result<(), Error> {
-    let removed = ids(marked(part(instances, "removed_and_related"), "removed"));
+/// Instances go, and whoever stays loses its relationships to them.
+fn remove(decision: &mut Decision, whole: &Whole, removed: &BTreeSet<String>) -> Result<(), Error> {
     for instance in &whole.instances {
-        if removed.contains(instance.id.as_str()) {
-            delete(decision, instance);
-        }
-    }
-    Ok(())
-}
-
-/// Whoever stays loses its relationships to those that go.
-fn reduce(
-    decision: &mut Decision,
-    whole: &Whole,
-    instances: &Map<String, Value>,
-) -> Result<(), Error> {
-    let removed = ids(marked(part(instances, "removed_and_related"), "removed"));
-    for instance in &whole.instances {
-        if removed.contains(instance.id.as_str()) {
+        if removed.contains(&instance.id) {
+            whole.change(decision, instance, deleted(instance));
             continue;
         }
-        let all = list(instance)?;
+        let all = list(instance.relationships.as_ref())?;
         let stays = |relationship: &Value| {
             let target = relationship.get("target_id").and_then(Value::as_str);
             target.is_none_or(|target| !removed.contains(target))
         };
         let kept: Vec<Value> = all.iter().filter(|one| stays(one)).cloned().collect();
         if kept.len() < all.len() {
-            decision.event(
-                instance_stream(&instance.tenant_name, &instance.id),
-                Event::NodeInstanceChanged(related_to(instance, kept)),
-            );
+            whole.change(decision, instance, related_to(instance, kept));
         }
     }
     Ok(())
 }
 
 /// Instances there were not go; the others get back what they held.
-fn restore(decision: &mut Decision, whole: &Whole, before: &[Value]) -> Result<(), Error> {
+fn restore(decision: &mut Decision, whole: &Whole, before: &[Value]) {
     for instance in &whole.instances {
         let is = |old: &&Value| old.get("id").and_then(Value::as_str) == Some(&instance.id);
         let Some(old) = before.iter().find(is) else {
-            delete(decision, instance);
+            whole.change(decision, instance, deleted(instance));
             continue;
         };
         let text = |name: &str| old.get(name).filter(|value| !value.is_null());
@@ -201,10 +175,6 @@ fn restore(decision: &mut Decision, whole: &Whole, before: &[Value]) -> Result<(
             is_status_check_ok: Some(is_ok),
             has_configuration_drift: Some(is_drifted),
         };
-        decision.event(
-            instance_stream(&instance.tenant_name, &instance.id),
-            Event::NodeInstanceChanged(event),
-        );
+        whole.change(decision, instance, Event::NodeInstanceChanged(event));
     }
-    Ok(())
 }

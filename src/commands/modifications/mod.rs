@@ -3,13 +3,13 @@
 mod end;
 mod start;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 use stratalog_projections::{
-    Condition, ListQuery, Scope, View as ViewName,
+    Condition, ListQuery, Resource, View as ViewName,
     views::{
-        Json, deployment_modifications::DeploymentModification, deployments::Deployment,
+        deployment_modifications::DeploymentModification, deployments::Deployment,
         node_instances::NodeInstance, nodes::Node,
     },
 };
@@ -18,12 +18,14 @@ use stratalog_schema::{
     events::{DeploymentChanged, NodeChanged},
 };
 
-pub use end::{finish, roll_back};
+pub use end::{End, end};
 pub use start::{NewModification, start};
 
+use super::{deployments, json::object};
 use crate::{
     clock,
     error::Error,
+    log::{Expected, read},
     store::{Decision, View},
 };
 
@@ -38,22 +40,15 @@ fn stream(tenant: &str, id: &str) -> StreamId {
 }
 
 fn deployment_stream(deployment: &Deployment) -> StreamId {
-    StreamId::scoped(
-        Category::Deployment,
-        &deployment.tenant_name,
-        &deployment.id,
-    )
+    deployments::stream(&deployment.tenant_name, &deployment.id)
 }
 
-fn instance_stream(tenant: &str, id: &str) -> StreamId {
-    StreamId::scoped(Category::NodeInstance, tenant, id)
+fn instance_stream(instance: &NodeInstance) -> StreamId {
+    StreamId::scoped(Category::NodeInstance, &instance.tenant_name, &instance.id)
 }
 
 fn of(view: ViewName, deployment: &Deployment) -> ListQuery {
-    let is = |field: &str, value: &str| Condition::AnyOf(field.to_owned(), vec![value.to_owned()]);
-    ListQuery::all(view, Scope::Everything)
-        .with(is("tenant_name", &deployment.tenant_name))
-        .with(is("deployment_id", &deployment.id))
+    deployments::belonging(view, (&deployment.tenant_name, &deployment.id))
 }
 
 /// Modifications of a deployment that go on.
@@ -113,36 +108,39 @@ struct Whole {
     deployment: Deployment,
     nodes: Vec<Node>,
     instances: Vec<NodeInstance>,
+    /// Versions of the instances' streams.
+    versions: HashMap<String, i64>,
 }
 
 impl Whole {
     async fn read(view: &View, deployment: Deployment) -> Result<Self, Error> {
+        let instances = of(ViewName::NodeInstances, &deployment);
+        let instances: Vec<NodeInstance> = view.select_as(&instances).await?;
+        let keys: Vec<String> = instances.iter().map(Resource::key).collect();
         Ok(Self {
             nodes: view.select_as(&of(ViewName::Nodes, &deployment)).await?,
-            instances: view
-                .select_as(&of(ViewName::NodeInstances, &deployment))
-                .await?,
+            versions: read::stream_versions(view, Category::NodeInstance, &keys).await?,
+            instances,
             deployment,
         })
+    }
+
+    /// Rests a decision on an instance as it was read.
+    fn rest_on(&self, decision: &mut Decision, instance: &NodeInstance) {
+        let stream = instance_stream(instance);
+        let version = self.versions.get(&stream.key).copied().unwrap_or(0);
+        decision.expected.push((stream, Expected::Version(version)));
+    }
+
+    /// Adds the change of an instance to a decision, which then rests on it.
+    fn change(&self, decision: &mut Decision, instance: &NodeInstance, event: Event) {
+        self.rest_on(decision, instance);
+        decision.event(instance_stream(instance), event);
     }
 
     fn scaling_groups(&self) -> Result<Map<String, Value>, Error> {
         object(self.deployment.scaling_groups.as_ref())
     }
-}
-
-fn object(json: Option<&Json>) -> Result<Map<String, Value>, Error> {
-    let value = parsed(json)?;
-    Ok(match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    })
-}
-
-fn parsed(json: Option<&Json>) -> Result<Value, Error> {
-    json.map_or(Ok(Value::Null), |json| {
-        serde_json::from_str(json.get()).map_err(Error::internal)
-    })
 }
 
 fn documents<T: serde::Serialize>(of: &[T]) -> Result<Vec<Value>, Error> {

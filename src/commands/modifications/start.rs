@@ -1,20 +1,22 @@
 //! The start: the numbers wanted are planned, new instances appear, others gain relationships.
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
-use stratalog_projections::{View as ViewName, views::node_instances::NodeInstance};
+use serde_json::{Map, Value};
+use stratalog_projections::views::node_instances::NodeInstance;
 use stratalog_schema::{
     Event,
     events::{DeploymentModificationStarted, NodeInstanceChanged, Scope},
 };
-use uuid::Uuid;
 
-use super::{
-    Count, Whole, count, deployment_stream, documents, instance_stream, parsed, started, stream,
-};
+use super::{Count, Whole, count, deployment_stream, documents, instance_stream, started, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::node_instances::{self, NewNodeInstance},
+    commands::{
+        deployments,
+        json::list,
+        node_instances::{self, NewNodeInstance},
+        own_execution,
+    },
     context::Context,
     dsl::planner::{Change, Modification, RandomIds, modify},
     error::{Error, ErrorCode},
@@ -42,12 +44,13 @@ pub struct NewModification {
 /// `existing_started_deployment_modification_error`.
 pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Result<String, Error> {
     caller.require(Permission::DeploymentModify)?;
-    let id = new_id();
+    let id = own_execution::new_id();
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let model = (ViewName::Deployments, "Deployment");
-            let row = caller.get(view, model, &new.deployment_id).await?;
+            let row = caller
+                .get(view, deployments::MODEL, &new.deployment_id)
+                .await?;
             let whole = Whole::read(view, row.resource()?).await?;
             refuse_second(view, &whole).await?;
             let mut decision = Decision::nothing();
@@ -55,22 +58,13 @@ pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Res
                 .rests_on(view, deployment_stream(&whole.deployment))
                 .await?;
             for instance in &whole.instances {
-                let stream = instance_stream(&instance.tenant_name, &instance.id);
-                decision.rests_on(view, stream).await?;
+                whole.rest_on(&mut decision, instance);
             }
             decide(view, &mut decision, (&id, new), &whole).await?;
             Ok((decision, ()))
         })
         .await?;
     Ok(id)
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "identities are minted where commands are made"
-)]
-fn new_id() -> String {
-    Uuid::new_v4().to_string()
 }
 
 async fn refuse_second(view: &View, whole: &Whole) -> Result<(), Error> {
@@ -195,7 +189,7 @@ fn extend(
         let (Some(gained), Some(instance)) = (gained, found) else {
             continue;
         };
-        let mut all = list(instance)?;
+        let mut all = list(instance.relationships.as_ref())?;
         let before = all.len();
         for relationship in gained {
             if !all.contains(relationship) {
@@ -203,28 +197,19 @@ fn extend(
             }
         }
         if all.len() > before {
-            decision.event(
-                instance_stream(&instance.tenant_name, id),
-                Event::NodeInstanceChanged(related_to(instance, all)),
-            );
+            decision.event(instance_stream(instance), related_to(instance, all));
         }
     }
     Ok(())
 }
 
-pub(super) fn list(instance: &NodeInstance) -> Result<Vec<Value>, Error> {
-    Ok(match parsed(instance.relationships.as_ref())? {
-        Value::Array(items) => items,
-        _ => Vec::new(),
-    })
-}
-
-pub(super) fn related_to(instance: &NodeInstance, all: Vec<Value>) -> NodeInstanceChanged {
-    NodeInstanceChanged {
+/// An instance has these relationships from now on.
+pub(super) fn related_to(instance: &NodeInstance, all: Vec<Value>) -> Event {
+    Event::NodeInstanceChanged(NodeInstanceChanged {
         id: instance.id.clone(),
         tenant: instance.tenant_name.clone(),
         version: instance.version + 1,
-        relationships_json: Some(json!(all).to_string()),
+        relationships_json: Some(Value::from(all).to_string()),
         ..NodeInstanceChanged::default()
-    }
+    })
 }

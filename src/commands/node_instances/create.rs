@@ -16,6 +16,7 @@ use stratalog_schema::{
 use super::flags;
 use crate::{
     auth::{Caller, Permission},
+    commands::deployments::belonging,
     context::Context,
     error::Error,
     store::{Decision, View as Reader},
@@ -227,15 +228,8 @@ async fn last_indexes(
     view: &Reader,
     deployment: &Deployment,
 ) -> Result<HashMap<String, i64>, Error> {
-    let query = ListQuery::all(View::NodeInstances, Scope::Everything)
-        .with(Condition::AnyOf(
-            "deployment_id".to_owned(),
-            vec![deployment.id.clone()],
-        ))
-        .with(Condition::AnyOf(
-            "tenant_name".to_owned(),
-            vec![deployment.tenant_name.clone()],
-        ));
+    let of = (deployment.tenant_name.as_str(), deployment.id.as_str());
+    let query = belonging(View::NodeInstances, of);
     let mut last = HashMap::new();
     for (_, values) in view.pick(&query, &["node_id", "index"]).await? {
         let mut values = values.into_iter();

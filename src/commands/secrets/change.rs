@@ -182,14 +182,8 @@ pub async fn create(
     Ok(())
 }
 
-pub(super) fn taken(tenant: &str, key: &str) -> Error {
-    Error::refused(
-        ErrorCode::Conflict,
-        format!(
-            "<Secret id=`{key}` tenant=`{tenant}`> already exists on <Tenant name=`{tenant}`> or \
-             with global visibility"
-        ),
-    )
+fn taken(tenant: &str, key: &str) -> Error {
+    Error::exists(&format!("Secret id=`{key}`"), (tenant, tenant))
 }
 
 /// A secret that is created again gets the value and the options only.

@@ -156,13 +156,8 @@ pub async fn create(ctx: &Context, caller: &Caller, new: &NewProvider) -> Result
         let view = &*view;
         let others = blueprints::namesakes(view, PROVIDER.0, (tenant, name), &visibility).await?;
         if !others.is_empty() {
-            return Err(Error::refused(
-                ErrorCode::Conflict,
-                format!(
-                    "<SecretsProvider name=`{name}` tenant=`{tenant}`> already exists on <Tenant \
-                     name=`{tenant}`> or with global visibility"
-                ),
-            ));
+            let what = format!("SecretsProvider name=`{name}`");
+            return Err(Error::exists(&what, (tenant, tenant)));
         }
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream(tenant, name)).await?;

@@ -60,13 +60,8 @@ async fn refuse_taken(
     {
         return Ok(());
     }
-    Err(Error::refused(
-        ErrorCode::Conflict,
-        format!(
-            "<Site name=`{name}` tenant=`{tenant}`> already exists on <Tenant name=`{tenant}`> or \
-             with global visibility"
-        ),
-    ))
+    let what = format!("Site name=`{name}`");
+    Err(Error::exists(&what, (tenant, tenant)))
 }
 
 /// Creates a site.

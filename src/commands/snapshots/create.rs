@@ -115,7 +115,7 @@ pub async fn make(ctx: &Context, caller: &Caller, execution: &Execution) -> Resu
     let made = take(ctx, &row).await;
     let (staged, position, manifest) = match made {
         Ok(made) => made,
-        Err(error @ (Error::Unavailable(_) | Error::Conflict { .. })) => return Err(error),
+        Err(error) if error.is_passing() => return Err(error),
         Err(error) => {
             let failed = SnapshotStatusChanged {
                 status: "failed".to_owned(),

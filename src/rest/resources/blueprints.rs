@@ -348,18 +348,13 @@ fn put_archive(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-#[derive(Debug, Deserialize)]
-struct SetVisibility {
-    visibility: String,
-}
-
 /// `PATCH /blueprints/{id}/set-visibility`
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
         .and(extract::write(ctx))
         .then(
-            async |Segment(id), req: Result<Request<SetVisibility>, Error>| {
+            async |Segment(id), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();
                 commands::blueprints::set_visibility(&req.ctx, &req.caller, &id, &body.visibility)
                     .await?;

@@ -6,7 +6,7 @@ use warp::Filter;
 
 use crate::{
     auth::Permission,
-    commands::modifications::{self, MODEL, NewModification},
+    commands::modifications::{self, End, MODEL, NewModification},
     context::Context,
     error::Error,
     rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
@@ -20,8 +20,8 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             all(ctx),
             start(ctx),
             get(ctx),
-            finish(ctx),
-            roll_back(ctx),
+            end(ctx, End::Finish),
+            end(ctx, End::RollBack),
         ]))
         .boxed()
 }
@@ -79,30 +79,20 @@ fn get(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-/// `POST /deployment-modifications/{id}/finish`
-fn finish(ctx: &Arc<Context>) -> Route {
-    warp::path!(Segment / "finish")
+/// `POST /deployment-modifications/{id}/finish`, `POST /deployment-modifications/{id}/rollback`
+fn end(ctx: &Arc<Context>, how: End) -> Route {
+    warp::path::param::<Segment>()
+        .and(warp::path(how.path()))
+        .and(warp::path::end())
         .and(warp::post())
         .and(extract::read(ctx))
-        .then(async |Segment(id), req: Result<Request, Error>| {
-            let req = req?;
-            modifications::finish(&req.ctx, &req.caller, &id).await?;
-            changed(&req, &id).await
-        })
-        .map(reply::ok)
-        .boxed()
-}
-
-/// `POST /deployment-modifications/{id}/rollback`
-fn roll_back(ctx: &Arc<Context>) -> Route {
-    warp::path!(Segment / "rollback")
-        .and(warp::post())
-        .and(extract::read(ctx))
-        .then(async |Segment(id), req: Result<Request, Error>| {
-            let req = req?;
-            modifications::roll_back(&req.ctx, &req.caller, &id).await?;
-            changed(&req, &id).await
-        })
+        .then(
+            move |Segment(id): Segment, req: Result<Request, Error>| async move {
+                let req = req?;
+                modifications::end(&req.ctx, &req.caller, &id, how).await?;
+                changed(&req, &id).await
+            },
+        )
         .map(reply::ok)
         .boxed()
 }

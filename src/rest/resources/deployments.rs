@@ -20,8 +20,8 @@ use crate::{
     context::Context,
     error::{Error, ErrorCode},
     rest::{
-        Answer, Request, Route, Segment, extract, list::Listing, one_of, remembered::remembered,
-        reply, wire,
+        Answer, Request, Route, Segment, body, extract, list::Listing, one_of,
+        remembered::remembered, reply, wire,
     },
     store::View,
 };
@@ -272,18 +272,13 @@ fn delete(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-#[derive(Debug, Deserialize)]
-struct SetVisibility {
-    visibility: String,
-}
-
 /// `PATCH /deployments/{id}/set-visibility`
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
         .and(extract::write(ctx))
         .then(
-            async |Segment(id), req: Result<Request<SetVisibility>, Error>| {
+            async |Segment(id), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();
                 commands::deployments::set_visibility(&req.ctx, &req.caller, &id, &body.visibility)
                     .await?;

@@ -1,7 +1,6 @@
 //! `/secrets`
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stratalog_projections::{View as ViewName, views::secrets::Secret};
 use warp::Filter;
@@ -14,7 +13,7 @@ use crate::{
     },
     context::Context,
     error::Error,
-    rest::{Answer, Include, Request, Route, Segment, extract, list::Listing, one_of, reply},
+    rest::{Answer, Include, Request, Route, Segment, body, extract, list::Listing, one_of, reply},
     store::View,
 };
 
@@ -162,18 +161,13 @@ fn delete(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-#[derive(Debug, Deserialize)]
-struct SetVisibility {
-    visibility: String,
-}
-
 /// `PATCH /secrets/{key}/set-visibility`
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
         .and(extract::write(ctx))
         .then(
-            async |Segment(key), req: Result<Request<SetVisibility>, Error>| {
+            async |Segment(key), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();
                 let wanted = &body.visibility;
                 commands::secrets::set_visibility(&req.ctx, &req.caller, &key, wanted).await?;

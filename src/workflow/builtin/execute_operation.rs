@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// What is to be executed.
-#[derive(Debug)]
-pub(super) struct Request {
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
     pub(super) operation: String,
     pub(super) kwargs: Map<String, Value>,
     pub(super) may_override: bool,

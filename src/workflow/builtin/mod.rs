@@ -12,20 +12,13 @@ mod uninstall;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 pub(crate) use check::{CHECK_STATUS, Check};
 use execute_operation::Request;
 pub(crate) use heal::HEAL;
 pub(crate) use plan::Plan;
-use sequence::Builder;
 use serde_json::{Map, Value};
 
-use super::{
-    graph::task::{Kind, Task},
-    operation::Facts,
-    topology::{Filter, Topology},
-};
+use super::topology::{Filter, Topology};
 use crate::error::{Error, ErrorCode};
 
 /// A built-in workflow.
@@ -103,50 +96,31 @@ impl Builtin {
         }
     }
 
-    /// The graph of a phase, for the deployment as it is when the phase begins.
+    /// The graph of a phase, over the deployment as it is when the phase begins.
     ///
     /// # Errors
     /// Parameters that do not fit.
-    pub(crate) fn build(
+    pub(crate) fn plan(
         self,
-        (index, name): (usize, &str),
+        index: usize,
         topology: &Topology,
-        facts: &Facts,
-    ) -> Result<Vec<Task>, Error> {
-        let parameters = &facts.parameters;
+        parameters: &Map<String, Value>,
+    ) -> Result<Plan, Error> {
         let chosen = topology.select(&Filter::from_parameters(parameters));
-        let ignore = flag(parameters, "ignore_failure").unwrap_or(false);
-        let unretried = plan::unretried(facts);
-        let is_check = matches!(self, Self::CheckStatus | Self::CheckDrift);
-        let mut builder = Builder::new(if is_check { &unretried } else { facts }, name);
+        let ignores = |default: bool| flag(parameters, "ignore_failure").unwrap_or(default);
         let check = |default: bool| Check {
             in_order: flag(parameters, "run_by_dependency_order").unwrap_or(default),
             ignores: false,
         };
-        match (self, index) {
-            (Self::CheckStatus, _) => {
-                check::status(&mut builder, topology, &chosen, check(false))?;
-            }
-            (Self::CheckDrift, _) => {
-                check::drift(&mut builder, topology, &chosen, check(true))?;
-            }
-            (Self::RollBack, 0) => {
-                let ignore = flag(parameters, "ignore_failure").unwrap_or(true);
-                uninstall::roll_back(&mut builder, topology, &chosen, ignore)?;
-            }
-            (Self::RollBack, _) => uninstall::graph(&mut builder, topology, &chosen, true)?,
-            (Self::Install, _) | (Self::Reinstall, 1) => {
-                install::graph(&mut builder, topology, &chosen)?;
-            }
-            (Self::Uninstall | Self::Reinstall, _) => {
-                uninstall::graph(&mut builder, topology, &chosen, ignore)?;
-            }
-            _ => {
-                let request = self.request(index, parameters)?;
-                execute_operation::graph(&mut builder, topology, &chosen, &request)?;
-            }
-        }
-        Ok(without_empty_subgraphs(builder.finish()))
+        Ok(match (self, index) {
+            (Self::CheckStatus, _) => Plan::CheckStatus(chosen, check(false)),
+            (Self::CheckDrift, _) => Plan::CheckDrift(chosen, check(true)),
+            (Self::RollBack, 0) => Plan::RollBack(chosen, ignores(true)),
+            (Self::RollBack, _) => Plan::Uninstall(chosen, true),
+            (Self::Install, _) | (Self::Reinstall, 1) => Plan::Install(chosen),
+            (Self::Uninstall | Self::Reinstall, _) => Plan::Uninstall(chosen, ignores(false)),
+            _ => Plan::Execute(chosen, self.request(index, parameters)?),
+        })
     }
 
     fn request(self, index: usize, parameters: &Map<String, Value>) -> Result<Request, Error> {
@@ -178,46 +152,13 @@ impl Builtin {
     }
 }
 
-fn text<'p>(parameters: &'p Map<String, Value>, name: &str) -> &'p str {
+pub(crate) fn text<'p>(parameters: &'p Map<String, Value>, name: &str) -> &'p str {
     parameters
         .get(name)
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
 
-fn flag(parameters: &Map<String, Value>, name: &str) -> Option<bool> {
+pub(crate) fn flag(parameters: &Map<String, Value>, name: &str) -> Option<bool> {
     parameters.get(name).and_then(Value::as_bool)
-}
-
-/// Subgraphs that nothing is in are left out; who waited for them waits for what they waited for.
-fn without_empty_subgraphs(tasks: Vec<Task>) -> Vec<Task> {
-    let holders: BTreeSet<String> = tasks
-        .iter()
-        .filter_map(|task| task.parameters.containing_subgraph.clone())
-        .collect();
-    let is_empty = |task: &Task| task.kind == Kind::Subgraph && !holders.contains(&task.id);
-    let (empty, mut kept): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(is_empty);
-    if empty.is_empty() {
-        return kept;
-    }
-    let empty: std::collections::HashMap<String, Vec<String>> = empty
-        .into_iter()
-        .map(|task| (task.id, task.dependencies))
-        .collect();
-    for task in &mut kept {
-        let mut seen = BTreeSet::new();
-        let mut wanted: Vec<String> = Vec::new();
-        let mut open: Vec<String> = task.dependencies.drain(..).rev().collect();
-        while let Some(id) = open.pop() {
-            if !seen.insert(id.clone()) {
-                continue;
-            }
-            match empty.get(&id) {
-                Some(behind) => open.extend(behind.iter().rev().cloned()),
-                None => wanted.push(id),
-            }
-        }
-        task.dependencies = wanted;
-    }
-    kept
 }

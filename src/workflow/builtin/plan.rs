@@ -1,18 +1,18 @@
 //! Which graph is built, over which instances.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Builtin,
     check::{self, Check},
+    execute_operation::{self, Request},
     heal, install,
     sequence::Builder,
-    uninstall, without_empty_subgraphs,
+    uninstall,
 };
 use crate::{
     error::Error,
     workflow::{
-        graph::task::Task,
-        operation::{Facts, Retries},
+        graph::task::{Kind, Task},
+        operation::Facts,
         topology::Topology,
     },
 };
@@ -20,44 +20,35 @@ use crate::{
 /// A graph to build.
 #[derive(Debug, Clone)]
 pub(crate) enum Plan {
-    /// A phase of a workflow whose phases are known beforehand.
-    Phase(Builtin),
     /// Instances are brought up.
     Install(BTreeSet<String>),
     /// Instances are taken down; whether failures are passed over.
     Uninstall(BTreeSet<String>, bool),
     /// Instances that are half way up are taken back; whether failures are passed over.
     RollBack(BTreeSet<String>, bool),
+    /// One operation of each instance is run.
+    Execute(BTreeSet<String>, Request),
     /// Instances are asked how they are.
     CheckStatus(BTreeSet<String>, Check),
+    /// Instances are compared with what they should be.
+    CheckDrift(BTreeSet<String>, Check),
     /// Instances cure themselves.
     Heal(BTreeSet<String>),
 }
 
 impl Plan {
-    /// The graph, for the deployment as it is now.
+    /// The graph of this name, for the deployment as it is now.
     ///
     /// # Errors
     /// Parameters that do not fit.
     pub(crate) fn build(
         &self,
-        place: (usize, &str),
+        name: &str,
         topology: &Topology,
         facts: &Facts,
     ) -> Result<Vec<Task>, Error> {
-        let checked;
-        let facts = match self {
-            Self::Phase(builtin) => return builtin.build(place, topology, facts),
-            // whatever is asked how it is says so at once
-            Self::CheckStatus(..) => {
-                checked = unretried(facts);
-                &checked
-            }
-            _ => facts,
-        };
-        let mut builder = Builder::new(facts, place.1);
+        let mut builder = Builder::new(facts, name);
         match self {
-            Self::Phase(_) => {}
             Self::Install(chosen) => install::graph(&mut builder, topology, chosen)?,
             Self::Uninstall(chosen, ignores) => {
                 uninstall::graph(&mut builder, topology, chosen, *ignores)?;
@@ -65,8 +56,14 @@ impl Plan {
             Self::RollBack(chosen, ignores) => {
                 uninstall::roll_back(&mut builder, topology, chosen, *ignores)?;
             }
+            Self::Execute(chosen, request) => {
+                execute_operation::graph(&mut builder, topology, chosen, request)?;
+            }
             Self::CheckStatus(chosen, check) => {
                 check::status(&mut builder, topology, chosen, *check)?;
+            }
+            Self::CheckDrift(chosen, check) => {
+                check::drift(&mut builder, topology, chosen, *check)?;
             }
             Self::Heal(chosen) => heal::graph(&mut builder, topology, chosen)?,
         }
@@ -74,12 +71,35 @@ impl Plan {
     }
 }
 
-/// The same facts, with no second attempts but those that operations declare.
-pub(super) fn unretried(facts: &Facts) -> Facts {
-    let mut facts = facts.clone();
-    facts.retries = Retries {
-        task_retries: 0,
-        ..facts.retries
-    };
-    facts
+/// Subgraphs that nothing is in are left out; who waited for them waits for what they waited for.
+fn without_empty_subgraphs(tasks: Vec<Task>) -> Vec<Task> {
+    let holders: BTreeSet<String> = tasks
+        .iter()
+        .filter_map(|task| task.parameters.containing_subgraph.clone())
+        .collect();
+    let is_empty = |task: &Task| task.kind == Kind::Subgraph && !holders.contains(&task.id);
+    let (empty, mut kept): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(is_empty);
+    if empty.is_empty() {
+        return kept;
+    }
+    let empty: HashMap<String, Vec<String>> = empty
+        .into_iter()
+        .map(|task| (task.id, task.dependencies))
+        .collect();
+    for task in &mut kept {
+        let mut seen = BTreeSet::new();
+        let mut wanted: Vec<String> = Vec::new();
+        let mut open: Vec<String> = task.dependencies.drain(..).rev().collect();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            match empty.get(&id) {
+                Some(behind) => open.extend(behind.iter().rev().cloned()),
+                None => wanted.push(id),
+            }
+        }
+        task.dependencies = wanted;
+    }
+    kept
 }

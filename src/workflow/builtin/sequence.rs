@@ -221,13 +221,15 @@ impl Sequence {
         Ok(())
     }
 
-    /// A call that waits for all earlier steps; what it comes to is handled whatever it is.
+    /// A check that waits for all earlier steps: it says at once what it finds, and that is handled
+    /// whatever it is.
     pub(crate) fn then_checked(
         &mut self,
         builder: &mut Builder<'_>,
-        call: Call<'_>,
+        mut call: Call<'_>,
         handler: Handler,
     ) -> Result<(), Error> {
+        call.declared = call.declared.once();
         let at = builder.call(self.parent, &call)?;
         builder.on_success(at, handler.clone());
         builder.tasks[at].parameters.on_failure = Some(handler);

@@ -9,7 +9,23 @@ use serde_json::{Value, json};
 use stratalog_projections::views::{node_instances::NodeInstance, nodes};
 
 use super::*;
-use crate::workflow::operation::Retries;
+use crate::workflow::{
+    graph::task::{Kind, Task},
+    operation::{Facts, Retries},
+};
+
+impl Builtin {
+    /// The graph of a phase.
+    fn build(
+        self,
+        (index, name): (usize, &str),
+        topology: &Topology,
+        facts: &Facts,
+    ) -> Result<Vec<Task>, Error> {
+        let plan = self.plan(index, topology, &facts.parameters)?;
+        plan.build(name, topology, facts)
+    }
+}
 
 /// A recorded conversation; nothing, with a note, where the recordings are not at hand.
 fn recorded(name: &str) -> Vec<Value> {

@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct Phase {
     pub(super) plan: Plan,
     /// Its number and name.
-    pub(super) place: (usize, String),
+    pub(super) name: String,
     pub(super) facts: Facts,
     pub(super) topology: Topology,
 }
@@ -47,20 +47,22 @@ impl Runner {
         &mut self,
         execution: &Execution,
         phase: Phase,
-        mut outbox: Outbox,
+        token: &str,
     ) -> Result<(), Stop> {
+        let mut outbox = Outbox::new(&self.ctx, &phase.facts, token.to_owned());
         let mode = Mode {
             dry_run: execution.is_dry_run,
             wait_after_fail_ms: execution.own.wait_after_fail_s.saturating_mul(1_000),
         };
         let now_ms = clock::now_ms();
-        let stored = self.stored(execution, &phase.place.1).await?;
+        let stored = self.stored(execution, &phase.name).await?;
         let mut fresh = None;
         let tasks = match stored {
             Some(tasks) => tasks,
             None => {
-                let place = (phase.place.0, phase.place.1.as_str());
-                let built = phase.plan.build(place, &phase.topology, &phase.facts)?;
+                let built = phase
+                    .plan
+                    .build(&phase.name, &phase.topology, &phase.facts)?;
                 fresh = Some(built.clone());
                 built
             }
@@ -186,7 +188,7 @@ impl Runner {
         (fresh, actions): (Option<Vec<Task>>, Vec<Action>),
         outbox: &mut Outbox,
     ) -> Result<(), Stop> {
-        let name = phase.place.1.clone();
+        let name = phase.name.clone();
         let mut step = Step {
             graph: name,
             fresh,
@@ -215,7 +217,7 @@ impl Runner {
             if more.is_empty() {
                 return Ok(());
             }
-            let name = phase.place.1.clone();
+            let name = phase.name.clone();
             step = Step {
                 graph: name,
                 fresh: None,

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorCode},
     store::Decision,
     workflow::{
-        builtin::{CHECK_STATUS, Check, HEAL, Plan},
+        builtin::{CHECK_STATUS, Check, HEAL, Plan, flag, text},
         operation::Call,
         topology::{Instance, Topology},
     },
@@ -37,28 +37,23 @@ fn refuse(message: impl Into<String>) -> Stop {
     Stop::Failed(Error::refused(ErrorCode::IllegalAction, message))
 }
 
-fn flag(parameters: &Map<String, Value>, name: &str, default: bool) -> bool {
-    let given = parameters.get(name).and_then(Value::as_bool);
-    given.unwrap_or(default)
-}
-
 impl Runner {
     pub(super) async fn heal(&mut self, execution: &Execution, token: &str) -> Result<(), Stop> {
         let parameters = executions::parameters_of(execution)?;
-        let ignores = flag(&parameters, "ignore_failure", true);
+        let node_instance = text(&parameters, "node_instance_id");
+        let ignores = flag(&parameters, "ignore_failure").unwrap_or(true);
         // whoever began to install anew goes on with it
         if self.stored(execution, TAKE_DOWN).await?.is_some() {
             return self
                 .reinstall(execution, token, (BTreeSet::new(), ignores))
                 .await;
         }
-        let (_, topology) = self.prepare(execution, parameters.clone()).await?;
-        let chosen = chosen(&topology, super::text(&parameters, "node_instance_id"))?;
+        let chosen = chosen(&self.topology(execution).await?, node_instance)?;
         let mut cure = Cure::default();
-        if flag(&parameters, "force_reinstall", false) {
+        if flag(&parameters, "force_reinstall") == Some(true) {
             cure.reinstall = chosen;
         } else {
-            if flag(&parameters, "check_status", true) {
+            if flag(&parameters, "check_status").unwrap_or(true) {
                 let check = Check {
                     in_order: false,
                     ignores: true,
@@ -67,13 +62,12 @@ impl Runner {
                 self.graph(execution, token, ("check_status".to_owned(), plan))
                     .await?;
             }
-            let (_, topology) = self.prepare(execution, parameters.clone()).await?;
-            let is_named = !super::text(&parameters, "node_instance_id").is_empty();
-            cure.decide(&topology, &chosen, is_named);
-            self.may_reinstall(&parameters, &cure.reinstall)?;
+            let topology = self.topology(execution).await?;
+            cure.decide(&topology, &chosen, !node_instance.is_empty());
+            may_reinstall(&parameters, &cure.reinstall)?;
             if !cure.heal.is_empty() {
                 self.cure(execution, token, &mut cure).await?;
-                self.may_reinstall(&parameters, &cure.reinstall)?;
+                may_reinstall(&parameters, &cure.reinstall)?;
             }
         }
         if cure.reinstall.is_empty() {
@@ -81,27 +75,6 @@ impl Runner {
         }
         self.reinstall(execution, token, (cure.reinstall, ignores))
             .await
-    }
-
-    fn may_reinstall(
-        &self,
-        parameters: &Map<String, Value>,
-        instances: &BTreeSet<String>,
-    ) -> Result<(), Stop> {
-        if instances.is_empty() || flag(parameters, "allow_reinstall", true) {
-            return Ok(());
-        }
-        let mut named: Vec<&str> = instances.iter().map(String::as_str).collect();
-        let more = named.len().saturating_sub(NAMED_MAX);
-        named.truncate(NAMED_MAX);
-        let and_more = match more {
-            0 => String::new(),
-            more => format!(", … (and {more} more)"),
-        };
-        Err(refuse(format!(
-            "allow_reinstall is false, but would need to reinstall instances: {}{and_more}",
-            named.join(", ")
-        )))
     }
 
     /// Instances cure themselves; those that could not are to be installed anew.
@@ -116,16 +89,13 @@ impl Runner {
             .graph(execution, token, ("heal".to_owned(), plan))
             .await;
         match healed {
-            Err(Stop::Failed(error))
-                if !matches!(error, Error::Unavailable(_) | Error::Conflict { .. }) =>
-            {
+            Err(Stop::Failed(error)) if !error.is_passing() => {
                 self.note(execution, &format!("Error running heal: {error}"))
                     .await?;
             }
             other => other?,
         }
-        let parameters = executions::parameters_of(execution)?;
-        let (_, topology) = self.prepare(execution, parameters).await?;
+        let topology = self.topology(execution).await?;
         let failed: Vec<&Instance> = topology
             .instances()
             .iter()
@@ -194,6 +164,27 @@ impl Runner {
             .map(|task| task.name.clone())
             .collect())
     }
+}
+
+/// Whether these instances may be installed anew.
+fn may_reinstall(
+    parameters: &Map<String, Value>,
+    instances: &BTreeSet<String>,
+) -> Result<(), Stop> {
+    if instances.is_empty() || flag(parameters, "allow_reinstall").unwrap_or(true) {
+        return Ok(());
+    }
+    let mut named: Vec<&str> = instances.iter().map(String::as_str).collect();
+    let more = named.len().saturating_sub(NAMED_MAX);
+    named.truncate(NAMED_MAX);
+    let and_more = match more {
+        0 => String::new(),
+        more => format!(", … (and {more} more)"),
+    };
+    Err(refuse(format!(
+        "allow_reinstall is false, but would need to reinstall instances: {}{and_more}",
+        named.join(", ")
+    )))
 }
 
 /// The instance with everything on its host, or all.

@@ -13,10 +13,16 @@ use stratalog_projections::{
 
 use super::{Runner, Stop, line};
 use crate::{
-    commands::modifications::{self, NewModification},
+    commands::{
+        executions,
+        modifications::{self, End, NewModification},
+    },
     error::{Error, ErrorCode},
     store::Decision,
-    workflow::{builtin::Plan, topology::Topology},
+    workflow::{
+        builtin::{Plan, flag, text},
+        topology::Topology,
+    },
 };
 
 /// What the workflow is asked for.
@@ -38,10 +44,7 @@ fn refuse(message: impl Into<String>) -> Stop {
 
 impl Request {
     fn new(parameters: &Map<String, Value>) -> Result<Self, Stop> {
-        let flag = |name: &str, default: bool| {
-            let given = parameters.get(name).and_then(Value::as_bool);
-            given.unwrap_or(default)
-        };
+        let flag = |name: &str, default: bool| flag(parameters, name).unwrap_or(default);
         let delta = match parameters.get("delta") {
             None | Some(Value::Null) => Some(1),
             Some(Value::String(text)) => text.trim().parse().ok(),
@@ -49,7 +52,7 @@ impl Request {
         };
         let delta = delta.ok_or_else(|| refuse("The delta parameter must be a number"))?;
         let request = Self {
-            entity: super::text(parameters, "scalable_entity_name").to_owned(),
+            entity: text(parameters, "scalable_entity_name").to_owned(),
             delta,
             scale_compute: flag("scale_compute", false),
             include: ids(parameters, "include_instances"),
@@ -88,7 +91,7 @@ fn ids(parameters: &Map<String, Value>, name: &str) -> Vec<String> {
 
 impl Runner {
     pub(super) async fn scale(&mut self, execution: &Execution, token: &str) -> Result<(), Stop> {
-        let parameters = crate::commands::executions::parameters_of(execution)?;
+        let parameters = executions::parameters_of(execution)?;
         let request = Request::new(&parameters)?;
         if request.delta == 0 {
             return self
@@ -111,7 +114,8 @@ impl Runner {
             .await;
         match done {
             Ok(()) => {
-                modifications::finish(&self.ctx, &self.caller(), &modification.id).await?;
+                modifications::end(&self.ctx, &self.caller(), &modification.id, End::Finish)
+                    .await?;
                 self.note(
                     execution,
                     &format!(
@@ -121,10 +125,7 @@ impl Runner {
                 )
                 .await
             }
-            Err(Stop::Failed(error))
-                if request.rollback_if_failed
-                    && !matches!(error, Error::Unavailable(_) | Error::Conflict { .. }) =>
-            {
+            Err(Stop::Failed(error)) if request.rollback_if_failed && !error.is_passing() => {
                 self.take_back(execution, token, (&request, &modification))
                     .await?;
                 Err(Stop::Failed(error))
@@ -175,11 +176,6 @@ impl Runner {
         Ok(self.known(execution, &deployment).await?)
     }
 
-    async fn topology(&self, execution: &Execution) -> Result<Topology, Error> {
-        let parameters = crate::commands::executions::parameters_of(execution)?;
-        Ok(self.prepare(execution, parameters).await?.1)
-    }
-
     async fn known(
         &self,
         execution: &Execution,
@@ -206,7 +202,7 @@ impl Runner {
             let plan = Plan::Uninstall(added, false);
             let name = format!("abort_{}_uninstall", other.id);
             self.graph(execution, token, (name, plan)).await?;
-            modifications::roll_back(&self.ctx, &self.caller(), &other.id).await?;
+            modifications::end(&self.ctx, &self.caller(), &other.id, End::RollBack).await?;
         }
         Ok(())
     }
@@ -248,7 +244,7 @@ impl Runner {
             let name = format!("{}_rollback", request.entity);
             self.graph(execution, token, (name, plan)).await?;
         }
-        modifications::roll_back(&self.ctx, &self.caller(), &modification.id).await?;
+        modifications::end(&self.ctx, &self.caller(), &modification.id, End::RollBack).await?;
         Ok(())
     }
 
@@ -302,15 +298,13 @@ fn wanted(
             request.delta
         )));
     }
-    let removable: BTreeSet<&str> = topology.members(name, groups.get(name));
+    let removable = topology.members(name);
     for id in request.include.iter().chain(&request.exclude) {
         if !removable.contains(id.as_str()) {
             return Err(refuse(format!("{id} is no instance of {entity}")));
         }
     }
-    if i64::try_from(request.exclude.len()).is_ok_and(|kept| kept > planned)
-        && !request.exclude.is_empty()
-    {
+    if i64::try_from(request.exclude.len()).is_ok_and(|kept| kept > planned) {
         return Err(refuse(format!(
             "{} instances are excluded, but only {planned} are to stay",
             request.exclude.len()

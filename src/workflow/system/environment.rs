@@ -7,7 +7,6 @@ use crate::{
     context::Context,
     error::Error,
     store::Decision,
-    workflow::settings,
 };
 
 /// Nodes, instances and attributes of a deployment, from its blueprint's plan. They are made in one
@@ -18,7 +17,7 @@ pub(super) async fn create(
     execution: &Execution,
 ) -> Result<(), Error> {
     let id = execution.deployment_id.as_deref().unwrap_or_default();
-    let query = settings::of_deployment(View::Nodes, &execution.tenant_name, id);
+    let query = deployments::belonging(View::Nodes, (&execution.tenant_name, id));
     let view = ctx.store.read(At::Now).await?;
     let made = view.count(&query).await?;
     drop(view.finish().await?);

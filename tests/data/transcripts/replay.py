@@ -50,9 +50,12 @@ class Manager:
     def quiet(self):
         for _ in range(600):
             status, body = self.ask('GET', '/api/v3.1/' + POLLED)
-            if status != 200 or not any(e['status'] in ACTIVE for e in json.loads(body)['items']):
+            if status != 200:
+                raise RuntimeError(f'executions cannot be listed: {status} {body[:200]}')
+            if not any(e['status'] in ACTIVE for e in json.loads(body)['items']):
                 return
             time.sleep(0.1)
+        raise RuntimeError('executions go on and on')
 
 
 def substituted(value, learned):
