@@ -14,7 +14,7 @@ use std::{
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use stratalog::dsl::{
-    self, DslError, Fetched, ImportRequest, ParseOptions, ResolveError, Resolver, Source,
+    self, DslError, Fetched, ImportRequest, ParseOptions, Plan, ResolveError, Resolver, Source,
     imports::Content,
     planner::{CountedIds, Getters, PrepareOptions, prepare},
     types::BuiltIn,
@@ -96,12 +96,10 @@ node_templates:
     text
 }
 
-fn plan(source: &Source) -> Value {
+fn plan(source: &Source) -> Plan {
     let plan = dsl::parse(source, &OnlyTypes, &ParseOptions::default()).unwrap();
     let options = PrepareOptions::default();
-    prepare(&plan, &options, &Manager, &mut CountedIds::default())
-        .unwrap()
-        .into()
+    prepare(&plan, &options, &Manager, &mut CountedIds::default()).unwrap()
 }
 
 fn parsing(c: &mut Criterion) {
@@ -113,11 +111,15 @@ fn parsing(c: &mut Criterion) {
             text: text.clone(),
             location: None,
         };
-        assert_eq!(plan(&source)["nodes"].as_array().map(Vec::len), Some(nodes));
+        let planned = plan(&source);
+        assert_eq!(planned.nodes().len(), nodes);
         group.throughput(Throughput::Elements(nodes as u64));
         group.sample_size(20);
         group.bench_with_input(BenchmarkId::from_parameter(nodes), &source, |b, source| {
             b.iter(|| plan(black_box(source)));
+        });
+        group.bench_with_input(BenchmarkId::new("as JSON", nodes), &planned, |b, planned| {
+            b.iter(|| serde_json::to_vec(black_box(planned)).unwrap());
         });
         if std::env::args().any(|argument| argument == "--bench") {
             oracle(nodes, &text);

@@ -5,11 +5,11 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use stratalog::dsl::planner::{
     Change, CountedIds, Getters, PrepareOptions, instances, modify, prepare,
 };
-use stratalog::dsl::{DslError, Plan};
+use stratalog::dsl::{self, DslError, Plan};
 
 struct Manager;
 
@@ -45,7 +45,7 @@ fn node(name: &str, host: Option<&str>, count: usize, relationships: Vec<Value>)
 }
 
 fn plan(sections: Value) -> Plan {
-    Plan::new(sections.as_object().unwrap().clone())
+    Plan::new(sections.as_object().unwrap().into())
 }
 
 /// Hosts with two services each, one of them in a scaling group, all talking to one hub.
@@ -120,15 +120,15 @@ fn planning(c: &mut Criterion) {
 
     let fleet = fleet(10_000);
     let before = instances(&fleet, &mut CountedIds::default(), Vec::new()).unwrap();
-    let modified = json!({"vm": {"instances": 2_600}});
+    let modified = dsl::Map::from(json!({"vm": {"instances": 2_600}}).as_object().unwrap());
     c.bench_function("scale/10000 instances", |b| {
         b.iter(|| {
             let change = Change {
                 nodes: fleet.nodes(),
                 previous_nodes: fleet.nodes(),
                 previous_node_instances: &before,
-                modified_nodes: modified.as_object().unwrap(),
-                scaling_groups: &Map::new(),
+                modified_nodes: &modified,
+                scaling_groups: &dsl::Map::new(),
             };
             modify(black_box(&change), &mut CountedIds::default()).unwrap()
         });

@@ -5,7 +5,7 @@ use stratalog_schema::events;
 use unicode_normalization::UnicodeNormalization;
 
 use super::ids;
-use crate::error::Error;
+use crate::{dsl, error::Error};
 
 /// Longest value.
 const VALUE_CHARS_MAX: usize = 256;
@@ -219,16 +219,16 @@ pub(crate) fn kept(labels: &[Label]) -> Vec<Wanted> {
 }
 
 /// Labels of a plan section: `{key: {"values": [..]}}`.
-pub(crate) fn of_plan(section: Option<&serde_json::Map<String, Value>>) -> Vec<Wanted> {
+pub(crate) fn of_plan(section: Option<&dsl::Map>) -> Vec<Wanted> {
     let Some(section) = section else {
         return Vec::new();
     };
     let mut wanted = Vec::new();
     for (key, spec) in section {
-        let values = spec.get("values").and_then(Value::as_array);
+        let values = spec.get("values").and_then(dsl::Value::as_array);
         for value in values.into_iter().flatten() {
             let text = match value {
-                Value::String(text) => text.clone(),
+                dsl::Value::String(text) => text.as_ref().to_owned(),
                 other => other.to_string(),
             };
             // what a plan says was checked when it was parsed; what is left over is dropped

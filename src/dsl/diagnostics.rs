@@ -112,6 +112,12 @@ impl From<&str> for Step {
     }
 }
 
+impl From<&Arc<str>> for Step {
+    fn from(key: &Arc<str>) -> Self {
+        Self::Key(Arc::clone(key))
+    }
+}
+
 impl From<usize> for Step {
     fn from(index: usize) -> Self {
         Self::Index(index)

@@ -13,6 +13,7 @@ pub mod parser;
 pub mod plan;
 pub mod planner;
 pub mod types;
+pub mod value;
 pub(crate) mod yaml;
 
 use chrono::NaiveDate;
@@ -20,6 +21,7 @@ use chrono::NaiveDate;
 pub use diagnostics::{Category, Diagnostic, DslError, Exception, Location, Path};
 pub use imports::{Directory, Fetched, ImportRequest, ResolveError, Resolver, Source};
 pub use plan::Plan;
+pub use value::{Map, Value};
 pub use yaml::Limits;
 
 /// How a blueprint is parsed.

@@ -1,7 +1,7 @@
 //! The parsed plan: the JSON object that is stored with a blueprint and sent over the wire.
 
+use crate::dsl::value::{List, Map, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// A plan exactly as it is serialised: one object with the sections of the blueprint.
 ///
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 /// it, the planner rewrites it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Plan(Map<String, Value>);
+pub struct Plan(Map);
 
 impl Plan {
-    pub fn new(sections: Map<String, Value>) -> Self {
+    pub fn new(sections: Map) -> Self {
         Self(sections)
     }
 
@@ -34,14 +34,14 @@ impl Plan {
         self.0
             .get("nodes")
             .and_then(Value::as_array)
-            .map_or(&[], Vec::as_slice)
+            .map_or(&[], List::as_slice)
     }
 
     pub fn nodes_mut(&mut self) -> &mut [Value] {
         self.0
             .get_mut("nodes")
             .and_then(Value::as_array_mut)
-            .map_or(&mut [], Vec::as_mut_slice)
+            .map_or(&mut [], List::as_mut_slice)
     }
 
     pub fn node(&self, id: &str) -> Option<&Value> {
@@ -51,19 +51,19 @@ impl Plan {
     }
 
     /// A section that is an object; nothing when it is absent, null or another kind.
-    pub fn object(&self, name: &str) -> Option<&Map<String, Value>> {
+    pub fn object(&self, name: &str) -> Option<&Map> {
         self.0.get(name).and_then(Value::as_object)
     }
 
-    pub fn as_map(&self) -> &Map<String, Value> {
+    pub fn as_map(&self) -> &Map {
         &self.0
     }
 
-    pub fn as_map_mut(&mut self) -> &mut Map<String, Value> {
+    pub fn as_map_mut(&mut self) -> &mut Map {
         &mut self.0
     }
 
-    pub fn into_map(self) -> Map<String, Value> {
+    pub fn into_map(self) -> Map {
         self.0
     }
 
@@ -73,6 +73,12 @@ impl Plan {
             .get("version")
             .and_then(|version| version.get("definitions_version")?.get(1)?.as_u64())
             .unwrap_or(0)
+    }
+}
+
+impl From<Plan> for serde_json::Value {
+    fn from(plan: Plan) -> Self {
+        Self::Object(plan.0.into())
     }
 }
 

@@ -204,7 +204,7 @@ fn changed(
     let plan_labels = || {
         let plan = patch.plan.as_ref()?;
         let section = plan.get("blueprint_labels")?.as_object();
-        Some(labels::of_plan(section))
+        Some(labels::of_plan(section.map(Into::into).as_ref()))
     };
     let wanted = match wanted {
         Some(_) if state != "uploaded" => {

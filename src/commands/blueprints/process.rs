@@ -301,7 +301,7 @@ impl Upload<'_> {
         let requirements = dsl::functions::requirements(&plan);
         let text = |name: &str| {
             plan.section(name)
-                .and_then(Value::as_str)
+                .and_then(dsl::Value::as_str)
                 .map(str::to_owned)
         };
         let description = text("description");

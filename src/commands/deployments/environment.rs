@@ -27,7 +27,7 @@ use crate::{
     },
     context::Context,
     dsl::{
-        DslError, Plan, functions,
+        self, DslError, Plan, functions,
         planner::{self, Getters, PrepareOptions, RandomIds},
     },
     error::{Error, ErrorCode},
@@ -121,9 +121,9 @@ async fn prepare(
     secrets: Secrets,
 ) -> Result<Plan, Error> {
     let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
-    let plan: Map<String, Value> = serde_json::from_str(plan).map_err(Error::internal)?;
+    let plan: dsl::Map = serde_json::from_str(plan).map_err(Error::internal)?;
     let options = PrepareOptions {
-        inputs: parameters.inputs.clone(),
+        inputs: (&parameters.inputs).into(),
         runtime_only_evaluation: deployment.runtime_only_evaluation,
         auto_correct_types: false,
         // ids that are taken are found, and made anew, when the instances are created
@@ -206,8 +206,8 @@ async fn decide(
 /// A section of the prepared plan, as a list of what it describes.
 fn section<T: serde::de::DeserializeOwned + Default>(plan: &Plan, name: &str) -> Result<T, Error> {
     match plan.section(name) {
-        None | Some(Value::Null) => Ok(T::default()),
-        Some(value) => T::deserialize(value).map_err(Error::internal),
+        None | Some(dsl::Value::Null) => Ok(T::default()),
+        Some(value) => serde_json::from_value(value.into()).map_err(Error::internal),
     }
 }
 
@@ -228,7 +228,7 @@ fn wanted_labels(deployment: &Deployment, parameters: &Parameters, plan: &Plan) 
 }
 
 fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
-    let text = |name: &str| plan.section(name).map(Value::to_string);
+    let text = |name: &str| plan.section(name).map(dsl::Value::to_string);
     DeploymentChanged {
         id: deployment.id.clone(),
         tenant: deployment.tenant_name.clone(),
@@ -236,7 +236,7 @@ fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
         updated_at_ms: deployment.own.updated_at_ms,
         description: plan
             .section("description")
-            .and_then(Value::as_str)
+            .and_then(dsl::Value::as_str)
             .map(str::to_owned),
         inputs_json: text("inputs"),
         groups_json: text("groups"),
@@ -277,7 +277,7 @@ async fn display_name(
         .await?
         .map_err(|error| failed(error.to_string()))?;
     let name = match evaluated {
-        Value::String(name) => name,
+        dsl::Value::String(name) => name.as_ref().to_owned(),
         other => other.to_string(),
     };
     if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
@@ -302,8 +302,8 @@ async fn require_parent_capabilities(
         .into_iter()
         .flatten()
         .filter_map(|path| match path {
-            Value::Array(path) => path.first()?.as_str().map(str::to_owned),
-            Value::String(name) => Some(name.clone()),
+            dsl::Value::Array(path) => path.first()?.as_str().map(str::to_owned),
+            dsl::Value::String(name) => Some(name.as_ref().to_owned()),
             _ => None,
         })
         .collect();

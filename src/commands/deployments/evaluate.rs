@@ -8,7 +8,7 @@ use super::storage::Known;
 use crate::{
     commands::secrets::Opener,
     dsl::{
-        DslError, Exception,
+        self, DslError, Exception,
         functions::{self, Context},
     },
     error::{Error, ErrorCode},
@@ -30,6 +30,7 @@ pub async fn outputs(
             functions::evaluate_outputs(storage, &raw)
         })
         .await?
+        .map(Into::into)
         .map_err(|error| refuse(ErrorCode::OutputsEvaluation, &error))
 }
 
@@ -48,6 +49,7 @@ pub async fn capabilities(
             functions::evaluate_capabilities(storage, &raw)
         })
         .await?
+        .map(Into::into)
         .map_err(|error| refuse(ErrorCode::CapabilitiesEvaluation, &error))
 }
 
@@ -60,13 +62,15 @@ pub async fn functions(
     deployment: &Deployment,
     (payload, context): (&Value, &Value),
 ) -> Result<Value, Error> {
-    let context = Context::from_json(context);
+    let context = Context::from_json(&context.into());
+    let payload = dsl::Value::from(payload);
     let mut known = Known::read(view, deployment).await?;
     known
         .evaluate((view, opener), 0, &|storage| {
-            functions::evaluate_runtime(storage, payload, &context)
+            functions::evaluate_runtime(storage, &payload, &context)
         })
         .await?
+        .map(Into::into)
         .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
 }
 
@@ -86,8 +90,8 @@ pub async fn nodes(
     };
     let mut known: HashMap<(String, String), Known> = HashMap::new();
     let mut evaluated = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let of = (text(&node, "tenant_name"), text(&node, "deployment_id"));
+    for node in &nodes {
+        let of = (text(node, "tenant_name"), text(node, "deployment_id"));
         if !known.contains_key(&of) {
             let deployment = super::load(view, &of.0, &of.1).await?;
             known.insert(of.clone(), Known::read(view, &deployment).await?);
@@ -95,6 +99,7 @@ pub async fn nodes(
         let Some(deployment) = known.get_mut(&of) else {
             continue;
         };
+        let node = dsl::Value::from(node);
         let outcome = deployment
             .evaluate((view, opener), 0, &|storage| {
                 functions::evaluate_node(storage, &node, instance)
@@ -103,9 +108,9 @@ pub async fn nodes(
         let mut node = outcome.map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))?;
         let name = node.get("id").cloned();
         if let (Some(members), Some(name)) = (node.as_object_mut(), name) {
-            members.insert("name".to_owned(), name);
+            members.insert("name", name);
         }
-        evaluated.push(node);
+        evaluated.push(node.into());
     }
     Ok(evaluated)
 }
@@ -122,18 +127,20 @@ pub async fn instance(
     let id = instance.get("deployment_id").and_then(Value::as_str);
     let deployment = super::load(view, tenant, id.unwrap_or_default()).await?;
     let mut known = Known::read(view, &deployment).await?;
+    let instance = dsl::Value::from(instance);
     known
         .evaluate((view, opener), 0, &|storage| {
-            functions::evaluate_node_instance(storage, instance)
+            functions::evaluate_node_instance(storage, &instance)
         })
         .await?
+        .map(Into::into)
         .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
 }
 
-fn object(json: &Option<Json>) -> Result<Map<String, Value>, Error> {
+fn object(json: &Option<Json>) -> Result<dsl::Map, Error> {
     match json {
         Some(json) => serde_json::from_str(json.get()).map_err(Error::internal),
-        None => Ok(Map::new()),
+        None => Ok(dsl::Map::new()),
     }
 }
 

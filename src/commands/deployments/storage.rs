@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Map, Value};
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
     views::{Label, deployments::Deployment, scoped},
@@ -15,7 +14,7 @@ use super::{MODEL, belonging};
 use crate::{
     commands::secrets::Opener,
     dsl::{
-        DslError, Exception,
+        DslError, Exception, Map, Value,
         functions::{self, Storage},
     },
     error::Error,
@@ -35,14 +34,14 @@ pub(super) struct Known {
     pub(super) blueprint_id: String,
     pub(super) tenant: String,
     pub(super) owner: String,
-    pub(super) inputs: Map<String, Value>,
+    pub(super) inputs: Map,
     pub(super) labels: Vec<(String, String)>,
     pub(super) nodes: HashMap<String, Arc<Value>>,
     pub(super) instances: Vec<Arc<Value>>,
     /// Ids and names of the deployments that use it.
     pub(super) consumers: Vec<(String, String)>,
     /// Evaluated capabilities of other deployments; nothing for those that do not exist.
-    pub(super) others: HashMap<String, Option<Map<String, Value>>>,
+    pub(super) others: HashMap<String, Option<Map>>,
     /// Values of secrets; nothing for those that do not exist.
     pub(super) secrets: HashMap<String, Option<Value>>,
 }
@@ -127,7 +126,7 @@ impl Known {
             }
             for key in secrets {
                 let found = opener.find(view, (&self.tenant, &key)).await?;
-                self.secrets.insert(key, found);
+                self.secrets.insert(key, found.map(Value::from));
             }
         }
     }
@@ -164,7 +163,7 @@ async fn capabilities_of(
     (view, opener): (&Reader, Opener<'_>),
     (tenant, id): (&str, &str),
     depth: usize,
-) -> Result<Option<Map<String, Value>>, Error> {
+) -> Result<Option<Map>, Error> {
     let found: Option<Deployment> = view.get(&scoped(tenant, id)).await?;
     let Some(deployment) = found.filter(|_| depth <= DEPTH_MAX) else {
         return Ok(None);
@@ -173,7 +172,7 @@ async fn capabilities_of(
         .capabilities
         .as_ref()
         .map_or("{}", |json| json.get());
-    let raw: Map<String, Value> = serde_json::from_str(raw).map_err(Error::internal)?;
+    let raw: Map = serde_json::from_str(raw).map_err(Error::internal)?;
     let mut known = Known::read(view, &deployment).await?;
     let evaluated = known
         .evaluate((view, opener), depth, &|storage| {
@@ -222,7 +221,7 @@ impl Storage for Answering<'_> {
 
     fn capability(&self, path: &[Value]) -> Result<Value, DslError> {
         let word = |at: usize| match path.get(at) {
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => text.as_ref().to_owned(),
             other => other.map(Value::to_string).unwrap_or_default(),
         };
         let (id, name) = (word(0), word(1));
@@ -288,14 +287,8 @@ impl Storage for Answering<'_> {
     fn consumers(&self, property: &str) -> Result<Value, DslError> {
         let consumers = &self.known.consumers;
         Ok(match property {
-            "ids" => consumers
-                .iter()
-                .map(|(id, _)| Value::from(id.as_str()))
-                .collect(),
-            "names" => consumers
-                .iter()
-                .map(|(_, name)| Value::from(name.as_str()))
-                .collect(),
+            "ids" => consumers.iter().map(|(id, _)| id.as_str()).collect(),
+            "names" => consumers.iter().map(|(_, name)| name.as_str()).collect(),
             "count" => Value::from(consumers.len()),
             other => return Err(failed(format!("get_consumers knows no '{other}'"))),
         })

@@ -67,7 +67,7 @@ fn fitted(name: &str, spec: &Value, value: &Value) -> Result<Value, Error> {
         .ok_or_else(|| illegal(format!("Parameter \"{name}\" must be of type {declared}")))?;
     let constraints = spec.get("constraints").and_then(Value::as_array);
     if constraints.is_some_and(|constraints| !constraints.is_empty()) {
-        check_value(name, spec, &value, None).map_err(|error| {
+        check_value(name, &spec.into(), &(&value).into(), None).map_err(|error| {
             illegal(format!(
                 "Parameter \"{name}\" does not meet its constraints: {error}"
             ))

@@ -18,7 +18,10 @@ use crate::{
         own_execution,
     },
     context::Context,
-    dsl::planner::{Change, Modification, RandomIds, modify},
+    dsl::{
+        self,
+        planner::{Change, RandomIds, modify},
+    },
     error::{Error, ErrorCode},
     store::{Decision, View},
 };
@@ -112,12 +115,14 @@ async fn decide(
     check(whole, &new.nodes)?;
     let deployment = &whole.deployment;
     let (nodes, instances) = (documents(&whole.nodes)?, documents(&whole.instances)?);
+    let nodes: Vec<dsl::Value> = nodes.iter().map(Into::into).collect();
+    let previous: Vec<dsl::Value> = instances.iter().map(Into::into).collect();
     let change = Change {
         nodes: &nodes,
         previous_nodes: &nodes,
-        previous_node_instances: &instances,
-        modified_nodes: &new.nodes,
-        scaling_groups: &whole.scaling_groups()?,
+        previous_node_instances: &previous,
+        modified_nodes: &(&new.nodes).into(),
+        scaling_groups: &whole.scaling_groups()?.into(),
     };
     let modification = modify(&change, &mut RandomIds(rand::rng()))
         .map_err(|error| Error::bad_parameters(error.to_string()))?;
@@ -142,8 +147,12 @@ async fn decide(
         Event::DeploymentModificationStarted(event),
     );
     count(decision, whole, &new.nodes, Count::Planned)?;
-    add(view, decision, whole, &modification).await?;
-    extend(decision, whole, &modification)
+    let (added, extended) = (
+        plain(&modification.added_and_related),
+        plain(&modification.extended_and_related),
+    );
+    add(view, decision, whole, &added).await?;
+    extend(decision, whole, (&added, &extended))
 }
 
 /// Instances of a part of a modification that are marked with what it does to them.
@@ -155,13 +164,17 @@ pub(super) fn marked<'m>(
     part.iter().filter(is)
 }
 
+fn plain(part: &[dsl::Value]) -> Vec<Value> {
+    part.iter().map(Into::into).collect()
+}
+
 async fn add(
     view: &View,
     decision: &mut Decision,
     whole: &Whole,
-    modification: &Modification,
+    added_and_related: &[Value],
 ) -> Result<(), Error> {
-    let added = marked(&modification.added_and_related, "added");
+    let added = marked(added_and_related, "added");
     let added: Vec<NewNodeInstance> = added
         .map(|one| serde_json::from_value(one.clone()).map_err(Error::internal))
         .collect::<Result<_, _>>()?;
@@ -177,11 +190,11 @@ async fn add(
 fn extend(
     decision: &mut Decision,
     whole: &Whole,
-    modification: &Modification,
+    (added_and_related, extended_and_related): (&[Value], &[Value]),
 ) -> Result<(), Error> {
-    let related = modification.added_and_related.iter();
+    let related = added_and_related.iter();
     let related = related.filter(|one| one.get("modification").is_none());
-    let extended = marked(&modification.extended_and_related, "extended");
+    let extended = marked(extended_and_related, "extended");
     for one in related.chain(extended) {
         let gained = one.get("relationships").and_then(Value::as_array);
         let id = one.get("id").and_then(Value::as_str).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Whether a value satisfies the constraints of its input or parameter.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{List, Map, Value};
 
 use super::define::ERROR_MESSAGE;
 use super::operator::{Operator, belongs_to_deployment, is_object_type, needs_deployment};
@@ -15,12 +15,7 @@ pub trait ValuesGetter {
     fn has_deployment_id(&self) -> bool;
 
     /// The names of a type that answer to the query; `value` is the one that is looked for.
-    fn get(
-        &self,
-        declared: &str,
-        value: &Value,
-        query: &Map<String, Value>,
-    ) -> Result<Vec<Value>, DslError>;
+    fn get(&self, declared: &str, value: &Value, query: &Map) -> Result<Vec<Value>, DslError>;
 }
 
 /// Checks the defaults of the deployment inputs, all of them. The `error_message` of a checked
@@ -35,7 +30,7 @@ pub fn check_defaults(plan: &mut Plan) -> Result<(), DslError> {
             continue;
         };
         if let Err(error) = check_value(name, schema, &default, None) {
-            let path = Path::from(["inputs", name.as_str(), "default"]);
+            let path = Path::from(["inputs", name, "default"]);
             let diagnostics = error.into_diagnostics().into_iter();
             found.extend(diagnostics.map(|diagnostic| diagnostic.path(path.clone())));
             continue;
@@ -61,11 +56,10 @@ pub fn check_value(
         .get("type")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let none = Vec::new();
     let constraints = schema
         .get("constraints")
         .and_then(Value::as_array)
-        .unwrap_or(&none);
+        .map_or(&[][..], List::as_slice);
     let item_type = schema.get("item_type").and_then(Value::as_str);
     let Some(item_type) = item_type.filter(|_| declared == "list") else {
         return Checked {
@@ -88,7 +82,7 @@ pub fn check_value(
             keys.as_slice()
         }
         Value::Object(map) => {
-            keys = map.keys().map(|key| Value::from(key.as_str())).collect();
+            keys = map.keys().map(Value::from).collect();
             keys.as_slice()
         }
         other => {
@@ -231,7 +225,7 @@ impl<'c> Checked<'c> {
 /// The last key that is no message counts.
 fn rule(constraint: &Value) -> Option<Rule<'_>> {
     let map = constraint.as_object()?;
-    let (name, argument) = map.iter().rfind(|(key, _)| *key != ERROR_MESSAGE)?;
+    let (name, argument) = map.iter().rfind(|(key, _)| &***key != ERROR_MESSAGE)?;
     Some(Rule {
         operator: Operator::from_name(name)?,
         name,

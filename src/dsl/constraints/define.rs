@@ -1,6 +1,6 @@
 //! Whether the constraints of an input or parameter are written as they must be.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::operator::Operator;
 use crate::dsl::functions::text;
@@ -32,10 +32,7 @@ pub(crate) fn check_definition(
 }
 
 #[expect(clippy::result_large_err, reason = "as above")]
-fn check_one(
-    constraint: &Map<String, Value>,
-    minor_version: Option<u64>,
-) -> Result<(), Diagnostic> {
+fn check_one(constraint: &Map, minor_version: Option<u64>) -> Result<(), Diagnostic> {
     if constraint.len() > 1 {
         match minor_version {
             None => {
@@ -53,7 +50,10 @@ fn check_one(
             Some(_) => {}
         }
     }
-    let Some((name, argument)) = constraint.iter().find(|(name, _)| *name != ERROR_MESSAGE) else {
+    let Some((name, argument)) = constraint
+        .iter()
+        .find(|(name, _)| &***name != ERROR_MESSAGE)
+    else {
         if constraint.is_empty() || minor_version.is_none_or(|minor| minor < 5) {
             return Err(unknown("constraint without an operator".to_owned()));
         }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use crate::dsl::value::{List, Value};
 
 use super::pattern;
 use crate::dsl::functions::is_call;
@@ -93,7 +93,7 @@ impl Operator {
             Self::NamePattern => argument.as_object().is_some_and(|map| {
                 map.keys().all(|key| {
                     matches!(
-                        key.as_str(),
+                        &**key,
                         "starts_with" | "ends_with" | "contains" | "equals_to"
                     )
                 })
@@ -153,7 +153,7 @@ impl Operator {
             Self::GreaterOrEqual => ordered(&[Ordering::Greater, Ordering::Equal]),
             Self::LessThan => ordered(&[Ordering::Less]),
             Self::LessOrEqual => ordered(&[Ordering::Less, Ordering::Equal]),
-            Self::InRange => match argument.as_array().map(Vec::as_slice) {
+            Self::InRange => match argument.as_array().map(List::as_slice) {
                 Some([low, high]) => {
                     compare(value, low).is_some_and(Ordering::is_ge)
                         && compare(value, high).is_some_and(Ordering::is_le)

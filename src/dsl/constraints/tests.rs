@@ -1,7 +1,7 @@
 //! Tests of constraints: their definitions, and the values they admit.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, json};
 
 use super::*;
 use crate::dsl::{DslError, Exception, Plan};
@@ -22,12 +22,7 @@ impl ValuesGetter for Names {
         self.deployment
     }
 
-    fn get(
-        &self,
-        declared: &str,
-        _: &Value,
-        query: &Map<String, Value>,
-    ) -> Result<Vec<Value>, DslError> {
+    fn get(&self, declared: &str, _: &Value, query: &Map) -> Result<Vec<Value>, DslError> {
         let mut known = vec![json!(format!("a-{declared}"))];
         if query.is_empty() {
             known.push(json!(format!("b-{declared}")));

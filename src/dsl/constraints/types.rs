@@ -1,6 +1,7 @@
 //! Values and the types declared for them.
 
-use serde_json::{Map, Number, Value};
+use crate::dsl::value::{Map, Value};
+use serde_json::Number;
 
 use crate::dsl::functions::is_call;
 use crate::dsl::parser::{DataTypes, fit, is_primitive_type};
@@ -34,7 +35,7 @@ pub fn auto_correct(value: &Value, declared: Option<&str>) -> Value {
             .and_then(|digits| digits.parse::<f64>().ok())
             .and_then(Number::from_f64)
             .map(Value::Number),
-        Some("boolean") => match text.as_str() {
+        Some("boolean") => match &**text {
             "true" => Some(Value::Bool(true)),
             "false" => Some(Value::Bool(false)),
             _ => None,

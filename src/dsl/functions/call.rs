@@ -1,8 +1,9 @@
 //! Recognising a function call in a JSON value.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::kind::Kind;
+use super::survey::survey;
 
 /// A map that calls a function.
 #[derive(Debug, Clone, Copy)]
@@ -14,14 +15,14 @@ pub(crate) struct Call<'a> {
 }
 
 /// A call has one key, or two; all but `type` must name functions, and the last of them counts.
-pub(crate) fn recognise(map: &Map<String, Value>) -> Option<Call<'_>> {
+pub(crate) fn recognise(map: &Map) -> Option<Call<'_>> {
     if map.is_empty() || map.len() > 2 {
         return None;
     }
     let mut called = None;
     let mut returns = None;
     for (key, value) in map {
-        if key == "type" {
+        if &**key == "type" {
             returns = Some(value);
         } else {
             called = Some((Kind::from_name(key)?, value));
@@ -45,9 +46,5 @@ pub(crate) fn is_call(value: &Value) -> bool {
 
 /// Whether a call stands anywhere in a value.
 pub(crate) fn contains_call(value: &Value) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(contains_call),
-        Value::Object(map) => recognise(map).is_some() || map.values().any(contains_call),
-        _ => false,
-    }
+    survey(value).has_calls
 }

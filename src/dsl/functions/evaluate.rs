@@ -8,12 +8,13 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{List, Map, Value};
 
 use super::call::{self, Call};
 use super::fault::{bad_input, failed, too_deep, value_error};
 use super::kind::Kind;
 use super::scope::{Party, Scope};
+use super::survey::survey;
 use super::walk::{Walked, dotted, walk};
 use super::{shape, strings, text};
 use crate::dsl::{DslError, Exception};
@@ -112,6 +113,12 @@ impl<'s, S: Source> Evaluator<'s, S> {
     }
 
     fn value(&mut self, value: Value, scope: &Scope, depth: usize) -> Result<Value, DslError> {
+        let known = survey(&value);
+        if !known.has_calls && depth + known.depth <= DEPTH_MAX {
+            // Whoever reads the result will meet all of it, shared or not.
+            self.charge(known.size)?;
+            return Ok(value);
+        }
         self.charge(1)?;
         match value {
             Value::Array(items) => {
@@ -137,12 +144,7 @@ impl<'s, S: Source> Evaluator<'s, S> {
         Ok(())
     }
 
-    fn object(
-        &mut self,
-        map: Map<String, Value>,
-        scope: &Scope,
-        depth: usize,
-    ) -> Result<Value, DslError> {
+    fn object(&mut self, map: Map, scope: &Scope, depth: usize) -> Result<Value, DslError> {
         let mut asked = Vec::new();
         let result = self.follow(map, scope, depth, &mut asked);
         for (question, is_property) in asked {
@@ -157,7 +159,7 @@ impl<'s, S: Source> Evaluator<'s, S> {
     /// Evaluates a map and, as long as the result is a call again, that one too.
     fn follow(
         &mut self,
-        map: Map<String, Value>,
+        map: Map,
         scope: &Scope,
         depth: usize,
         asked: &mut Vec<(String, bool)>,
@@ -223,7 +225,7 @@ impl<'s, S: Source> Evaluator<'s, S> {
     }
 
     fn step(&mut self, call: &Call<'_>, scope: &Scope, depth: usize) -> Result<Step, DslError> {
-        let items = call.args.as_array().map_or(&[][..], Vec::as_slice);
+        let items = call.args.as_array().map_or(&[][..], List::as_slice);
         match call.kind {
             Kind::Concat => Ok(strings::concat(items).map_or(Step::Keep, Step::Done)),
             Kind::Merge => Ok(strings::merge(items)?.map_or(Step::Keep, Step::Done)),
@@ -339,7 +341,7 @@ impl<'s, S: Source> Evaluator<'s, S> {
             Property::Inside(call, key) => {
                 let whole = self.value(call.clone(), &scope, depth)?;
                 if call::is_call(&whole) {
-                    return Ok(Step::Done(Value::Array(vec![whole, key.clone()])));
+                    return Ok(Step::Done(Value::from(vec![whole, key.clone()])));
                 }
                 match walk(&whole, std::slice::from_ref(key)) {
                     Walked::Found(value) => value.clone(),

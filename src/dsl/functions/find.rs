@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use super::call::{self, Call};
 use super::evaluate::Evaluator;
 use super::kind::Kind;
 use super::places;
 use super::plan_source::PlanSource;
+use super::survey::survey;
 use crate::dsl::{DslError, Plan};
 
 /// The secrets and the capabilities of its environment that a plan asks for.
@@ -16,7 +17,7 @@ pub fn requirements(plan: &Plan) -> Value {
     let capabilities = in_plan(plan, Kind::GetEnvironmentCapability)
         .into_iter()
         .map(as_path);
-    json!({
+    Value::Object(object! {
         "secrets": secrets(plan),
         "parent_capabilities": capabilities.collect::<Vec<_>>(),
     })
@@ -32,7 +33,7 @@ pub(crate) fn secret_names(plan: &Plan) -> BTreeSet<String> {
     secrets(plan)
         .into_iter()
         .filter_map(|argument| match argument {
-            Value::String(name) => Some(name),
+            Value::String(name) => Some(name.as_ref().to_owned()),
             Value::Array(path) => path.first()?.as_str().map(str::to_owned),
             _ => None,
         })
@@ -80,7 +81,7 @@ pub(crate) fn evaluate_requirements(
             }
         }
     }
-    let found = json!({"secrets": secrets, "parent_capabilities": capabilities});
+    let found = Value::Object(object! {"secrets": secrets, "parent_capabilities": capabilities});
     plan.set("requirements", found);
     Ok(())
 }
@@ -88,7 +89,7 @@ pub(crate) fn evaluate_requirements(
 fn as_path(argument: Value) -> Value {
     match argument {
         Value::Array(_) => argument,
-        single => Value::Array(vec![single]),
+        single => Value::from(vec![single]),
     }
 }
 
@@ -133,6 +134,9 @@ fn visit_place(value: &Value, path: &str, seen: &mut dyn FnMut(&Call<'_>, &str))
 
 /// Visits every call, arguments before the call they belong to.
 fn visit(value: &Value, path: String, seen: &mut dyn FnMut(&Call<'_>, &str)) {
+    if !survey(value).has_calls {
+        return;
+    }
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -144,7 +148,7 @@ fn visit(value: &Value, path: String, seen: &mut dyn FnMut(&Call<'_>, &str)) {
     }
 }
 
-fn visit_map(map: &Map<String, Value>, path: &str, seen: &mut dyn FnMut(&Call<'_>, &str)) {
+fn visit_map(map: &Map, path: &str, seen: &mut dyn FnMut(&Call<'_>, &str)) {
     for (key, item) in map {
         visit(item, format!("{path}.{key}"), seen);
     }

@@ -17,13 +17,14 @@ mod scope;
 mod shape;
 mod storage;
 mod strings;
+mod survey;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
 mod validate;
 mod walk;
 
-use serde_json::Value;
+use crate::dsl::value::Value;
 
 use evaluate::Evaluator;
 use kind::Kind;
@@ -70,7 +71,7 @@ pub(crate) fn evaluate_plan(
         let remain = call::contains_call(value);
         let shown = place.shown_in.as_ref().map(|_| value.clone());
         if remain && let Some(operation) = place.operation_mut(plan) {
-            operation["has_intrinsic_functions"] = Value::Bool(true);
+            operation.insert("has_intrinsic_functions", Value::Bool(true));
         }
         if let (Some(inputs), Some(interface)) = (shown, place.shown_mut(plan)) {
             *interface = inputs;

@@ -1,11 +1,13 @@
 //! Where in a plan functions are looked for.
 
-use serde_json::{Map, Value};
-
+use super::evaluate::DEPTH_MAX;
 use super::scope::Scope;
+use super::survey::survey;
 use crate::dsl::Plan;
+use crate::dsl::diagnostics::Step;
+use crate::dsl::value::{Map, Value};
 
-/// One value of the plan that may hold calls.
+/// One value of the plan that holds calls, or is nested too deeply to be evaluated.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) scope: Scope,
@@ -26,12 +28,6 @@ pub(crate) struct Place {
 /// The way to a value from the plan down.
 pub(crate) type Pointer = Vec<Step>;
 
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Key(String),
-    Index(usize),
-}
-
 impl Place {
     pub(crate) fn value<'p>(&self, plan: &'p Plan) -> Option<&'p Value> {
         let mut steps = self.pointer.iter();
@@ -41,7 +37,7 @@ impl Place {
         };
         for step in steps {
             value = match step {
-                Step::Key(key) => value.get(key)?,
+                Step::Key(key) => value.get(&**key)?,
                 Step::Index(index) => value.get(*index)?,
             };
         }
@@ -53,9 +49,9 @@ impl Place {
     }
 
     /// The operation whose inputs this place is.
-    pub(crate) fn operation_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Value> {
+    pub(crate) fn operation_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Map> {
         let (_, operation) = self.pointer.split_last().filter(|_| self.is_operation)?;
-        descend(plan, operation)
+        descend(plan, operation)?.as_object_mut()
     }
 
     pub(crate) fn shown_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Value> {
@@ -83,18 +79,26 @@ fn descend<'p>(plan: &'p mut Plan, pointer: &[Step]) -> Option<&'p mut Value> {
     };
     for step in rest {
         value = match step {
-            Step::Key(key) => value.get_mut(key)?,
+            Step::Key(key) => value.get_mut(&**key)?,
             Step::Index(index) => value.get_mut(*index)?,
         };
     }
     Some(value)
 }
 
+/// Whether evaluating a value does more than look at it.
+fn matters(value: &Value) -> bool {
+    let known = survey(value);
+    known.has_calls || known.depth > DEPTH_MAX
+}
+
 /// All places, in the order in which the reference visits them.
 pub(crate) fn of(plan: &Plan) -> Vec<Place> {
     let mut places = Vec::new();
     for (index, node) in plan.nodes().iter().enumerate() {
-        in_node(node, index, &mut places);
+        if matters(node) {
+            in_node(node, index, &mut places);
+        }
     }
     in_section(plan, "outputs", None, &mut places);
     in_section(plan, "policies", Some("properties"), &mut places);
@@ -103,12 +107,12 @@ pub(crate) fn of(plan: &Plan) -> Vec<Place> {
     in_section(plan, "labels", None, &mut places);
     if plan
         .section("deployment_settings")
-        .is_some_and(Value::is_object)
+        .is_some_and(|settings| settings.is_object() && matters(settings))
     {
         places.push(Place::new(
             Scope::Section("deployment_settings"),
             "deployment_settings".to_owned(),
-            vec![Step::Key("deployment_settings".to_owned())],
+            vec![Step::from("deployment_settings")],
         ));
     }
     places
@@ -120,38 +124,44 @@ pub(crate) fn properties_of_node(node: &Value) -> Option<(&str, &Value)> {
 }
 
 fn in_section(plan: &Plan, section: &'static str, inner: Option<&str>, places: &mut Vec<Place>) {
-    for name in plan.object(section).into_iter().flat_map(Map::keys) {
+    for (name, item) in plan.object(section).into_iter().flatten() {
         let mut path = format!("{section}.{name}");
-        let mut pointer = vec![Step::Key(section.to_owned()), Step::Key(name.clone())];
+        let mut pointer = vec![Step::from(section), Step::from(name)];
+        let mut value = Some(item);
         if let Some(inner) = inner {
             path = format!("{path}.{inner}");
-            pointer.push(Step::Key(inner.to_owned()));
+            pointer.push(Step::from(inner));
+            value = item.get(inner);
         }
-        places.push(Place::new(Scope::Section(section), path, pointer));
+        if value.is_some_and(matters) {
+            places.push(Place::new(Scope::Section(section), path, pointer));
+        }
     }
 }
 
 fn in_node(node: &Value, index: usize, places: &mut Vec<Place>) {
     let name = node.get("name").and_then(Value::as_str).unwrap_or_default();
     let own = || Scope::node(name);
+    let here = [Step::from("nodes"), Step::from(index)];
     let at = |steps: &[&str]| {
-        let mut pointer = vec![Step::Key("nodes".to_owned()), Step::Index(index)];
-        pointer.extend(steps.iter().map(|step| Step::Key((*step).to_owned())));
-        pointer
+        let steps = steps.iter().map(|step| Step::from(*step));
+        here.iter().cloned().chain(steps).collect::<Pointer>()
     };
-    places.push(Place::new(
-        own(),
-        format!("nodes.{name}.properties"),
-        at(&["properties"]),
-    ));
-    for capability in keys(node.get("capabilities")) {
+    if node.get("properties").is_some_and(matters) {
+        places.push(Place::new(
+            own(),
+            format!("nodes.{name}.properties"),
+            at(&["properties"]),
+        ));
+    }
+    for (capability, _) in inner(node.get("capabilities"), "properties") {
         places.push(Place::new(
             own(),
             format!("nodes.{name}.capabilities.{capability}"),
             at(&["capabilities", capability, "properties"]),
         ));
     }
-    for operation in keys(node.get("operations")) {
+    for (operation, inputs) in inner(node.get("operations"), "inputs") {
         let mut place = Place::new(
             own(),
             format!("nodes.{name}.operations.{operation}.inputs"),
@@ -159,12 +169,14 @@ fn in_node(node: &Value, index: usize, places: &mut Vec<Place>) {
         );
         place.is_operation = true;
         place.is_alias = is_alias(node.get("interfaces"), operation);
-        place.shown_in = shown_in(node, ("interfaces", "operations"), operation, at(&[]));
+        place.shown_in = shown_in(node, "interfaces", (operation, inputs), &here);
         places.push(place);
     }
     let relationships = node.get("relationships").and_then(Value::as_array);
     for (position, relationship) in relationships.into_iter().flatten().enumerate() {
-        in_relationship(name, relationship, (index, position), places);
+        if matters(relationship) {
+            in_relationship(name, relationship, (index, position), places);
+        }
     }
 }
 
@@ -181,32 +193,27 @@ fn in_relationship(
             .unwrap_or_default()
     };
     let (kind, target) = (text("type"), text("target_id"));
-    let prefix = vec![
-        Step::Key("nodes".to_owned()),
-        Step::Index(node),
-        Step::Key("relationships".to_owned()),
-        Step::Index(position),
+    let here = [
+        Step::from("nodes"),
+        Step::from(node),
+        Step::from("relationships"),
+        Step::from(position),
     ];
     for (interfaces, side) in [
         ("source_interfaces", "source_operations"),
         ("target_interfaces", "target_operations"),
     ] {
-        for operation in keys(relationship.get(side)) {
-            let mut pointer = prefix.clone();
-            pointer.extend(
-                [side, operation, "inputs"]
-                    .into_iter()
-                    .map(|key| Step::Key(key.to_owned())),
-            );
+        for (operation, inputs) in inner(relationship.get(side), "inputs") {
+            let below = [side, operation, "inputs"].into_iter().map(Step::from);
             let mut place = Place::new(
                 Scope::relationship(source, target),
                 format!("nodes.{source}.{kind}.{operation}.inputs"),
-                pointer,
+                here.iter().cloned().chain(below).collect(),
             );
             place.relationship = Some(kind.to_owned());
             place.is_operation = true;
             place.is_alias = is_alias(relationship.get(interfaces), operation);
-            place.shown_in = shown_in(relationship, (interfaces, side), operation, prefix.clone());
+            place.shown_in = shown_in(relationship, interfaces, (operation, inputs), &here);
             places.push(place);
         }
     }
@@ -219,7 +226,7 @@ fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
         return false;
     };
     !interfaces.iter().any(|(interface, operations)| {
-        let short = operation.strip_prefix(interface.as_str());
+        let short = operation.strip_prefix(&**interface);
         short
             .and_then(|rest| rest.strip_prefix('.'))
             .is_some_and(|name| operations.get(name).is_some())
@@ -230,11 +237,10 @@ fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
 /// became its own.
 fn shown_in(
     owner: &Value,
-    (interfaces, operations): (&str, &str),
-    operation: &str,
-    mut pointer: Pointer,
+    interfaces: &str,
+    (operation, inputs): (&str, &Value),
+    here: &[Step],
 ) -> Option<Pointer> {
-    let inputs = owner.get(operations)?.get(operation)?.get("inputs")?;
     let (interface, name) = operation.rsplit_once('.')?;
     let shown = owner
         .get(interfaces)?
@@ -244,17 +250,21 @@ fn shown_in(
     if shown != inputs {
         return None;
     }
-    pointer.extend(
-        [interfaces, interface, name, "inputs"]
-            .into_iter()
-            .map(|key| Step::Key(key.to_owned())),
-    );
-    Some(pointer)
+    let below = [interfaces, interface, name, "inputs"].into_iter();
+    Some(here.iter().cloned().chain(below.map(Step::from)).collect())
 }
 
-fn keys(value: Option<&Value>) -> impl Iterator<Item = &str> {
-    value
+/// The items of a map whose value under a key matters, by name.
+fn inner<'v>(
+    items: Option<&'v Value>,
+    key: &'static str,
+) -> impl Iterator<Item = (&'v str, &'v Value)> {
+    items
+        .filter(|items| matters(items))
         .and_then(Value::as_object)
         .into_iter()
-        .flat_map(|map| map.keys().map(String::as_str))
+        .flatten()
+        .filter_map(move |(name, item)| {
+            Some((&**name, item.get(key).filter(|item| matters(item))?))
+        })
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::Value;
+use crate::dsl::value::{Map, Value};
 
 use super::call::Call;
 use super::evaluate::{Answer, Nested, Source};
@@ -13,12 +13,12 @@ use crate::dsl::{DslError, Plan};
 #[derive(Debug)]
 pub(crate) struct PlanSource<'p> {
     plan: &'p Plan,
-    inputs: &'p serde_json::Map<String, Value>,
+    inputs: &'p Map,
     nodes: HashMap<&'p str, &'p Value>,
 }
 
 impl<'p> PlanSource<'p> {
-    pub(crate) fn new(plan: &'p Plan, inputs: &'p serde_json::Map<String, Value>) -> Self {
+    pub(crate) fn new(plan: &'p Plan, inputs: &'p Map) -> Self {
         let nodes = plan
             .nodes()
             .iter()
@@ -40,7 +40,7 @@ impl<'p> PlanSource<'p> {
     }
 
     pub(super) fn input_names(&self) -> impl Iterator<Item = &str> {
-        self.inputs.keys().map(String::as_str)
+        self.inputs.names()
     }
 
     /// The properties of a node.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::call::{self, Call};
 use super::evaluate::{Answer, Evaluator, Nested, Property, Source, find_property};
@@ -34,18 +34,12 @@ pub fn evaluate_runtime(
 
 /// Evaluates outputs. An attribute that cannot be resolved shows as an error in its place; an
 /// output that is nothing but a secret that does not exist is left out.
-pub fn evaluate_outputs(
-    storage: &dyn Storage,
-    outputs: &Map<String, Value>,
-) -> Result<Map<String, Value>, DslError> {
+pub fn evaluate_outputs(storage: &dyn Storage, outputs: &Map) -> Result<Map, DslError> {
     evaluate_each(storage, outputs, true)
 }
 
 /// Evaluates capabilities; one that is nothing but a secret that does not exist is left out.
-pub fn evaluate_capabilities(
-    storage: &dyn Storage,
-    capabilities: &Map<String, Value>,
-) -> Result<Map<String, Value>, DslError> {
+pub fn evaluate_capabilities(storage: &dyn Storage, capabilities: &Map) -> Result<Map, DslError> {
     evaluate_each(storage, capabilities, false)
 }
 
@@ -91,16 +85,16 @@ fn evaluate_in(storage: &dyn Storage, value: &Value, scope: &Scope) -> Result<Va
 
 fn evaluate_each(
     storage: &dyn Storage,
-    definitions: &Map<String, Value>,
+    definitions: &Map,
     show_errors: bool,
-) -> Result<Map<String, Value>, DslError> {
+) -> Result<Map, DslError> {
     let scope = Scope::Runtime(Box::default());
     let mut values = Map::new();
     for (name, definition) in definitions {
         let mut wrapped = Map::new();
         let value = definition.get("value").cloned().unwrap_or_default();
         let called = call::of(&value).map(|call| call.kind);
-        wrapped.insert("value".to_owned(), value);
+        wrapped.insert("value", value);
         match evaluate_in(storage, &Value::Object(wrapped), &scope) {
             Ok(mut evaluated) => {
                 let value = evaluated.get_mut("value").map(Value::take);
@@ -111,7 +105,7 @@ fn evaluate_each(
                     && error.exception() == Exception::UnknownSecret => {}
             Err(error) if show_errors && error.exception() == Exception::FunctionEvaluation => {
                 let shown = format!("<ERROR: {}>", error.first().message);
-                values.insert(name.clone(), Value::String(shown));
+                values.insert(name.clone(), Value::from(shown));
             }
             Err(error) => return Err(error),
         }
@@ -216,7 +210,7 @@ fn attribute_of(
         return Ok(found);
     }
     if let [Value::String(name)] = steps {
-        match name.as_str() {
+        match &**name {
             "node_instance_id" => return Ok(instance.get("id").cloned().unwrap_or_default()),
             "node_instance_index" => return Ok(instance.get("index").cloned().unwrap_or_default()),
             _ => {}
@@ -328,7 +322,7 @@ fn label(storage: &dyn Storage, path: &[Value]) -> Result<Value, DslError> {
         .label(&key)?
         .ok_or_else(|| failed(format!("the deployment has no label '{key}'")))?;
     let Some(index) = path.get(1) else {
-        return Ok(Value::Array(values));
+        return Ok(Value::from(values));
     };
     let at = match index {
         Value::String(digits) => digits.parse().ok(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use crate::dsl::value::Value;
 
 use super::call::is_call;
 use super::fault::{failed, invalid, type_error, value_error};

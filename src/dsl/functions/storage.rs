@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::dsl::value::Value;
 
 use super::fault::failed;
 use crate::dsl::DslError;

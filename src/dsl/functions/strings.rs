@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::call::{self, is_call};
 use super::fault::{failed, invalid, value_error};
@@ -15,7 +15,7 @@ pub(super) fn concat(args: &[Value]) -> Option<Value> {
     if args.iter().any(is_call) {
         return None;
     }
-    Some(Value::String(args.iter().map(text::str).collect()))
+    Some(Value::from(args.iter().map(text::str).collect::<String>()))
 }
 
 /// Unites maps from left to right; nothing while one of them still is a call.
@@ -61,15 +61,15 @@ pub(super) fn evaluate(kind: Kind, args: &Value) -> Result<Value, DslError> {
     let texts: Vec<&str> = items.iter().map_while(Value::as_str).collect();
     match (kind, texts.as_slice()) {
         (Kind::StringFind, [haystack, needle]) => Ok(find(haystack, needle)),
-        (Kind::StringReplace, [haystack, needle, replacement, ..]) => Ok(Value::String(replace(
+        (Kind::StringReplace, [haystack, needle, replacement, ..]) => Ok(Value::from(replace(
             haystack,
             needle,
             replacement,
             items.get(3),
         ))),
         (Kind::StringSplit, [input, separator, ..]) => split(input, separator, items.get(2)),
-        (Kind::StringLower, [input]) => Ok(Value::String(input.to_lowercase())),
-        (Kind::StringUpper, [input]) => Ok(Value::String(input.to_uppercase())),
+        (Kind::StringLower, [input]) => Ok(Value::from(input.to_lowercase())),
+        (Kind::StringUpper, [input]) => Ok(Value::from(input.to_uppercase())),
         _ => Err(failed(format!(
             "{} cannot use {}",
             kind.name(),
@@ -149,7 +149,7 @@ fn split(input: &str, separator: &str, index: Option<&Value>) -> Result<Value, D
     }
     let parts: Vec<Value> = input.split(separator).map(Value::from).collect();
     match index {
-        None | Some(Value::Null) => Ok(Value::Array(parts)),
+        None | Some(Value::Null) => Ok(Value::from(parts)),
         Some(index) => walk::position(index, parts.len())
             .and_then(|at| parts.get(at).cloned())
             .ok_or_else(|| {

@@ -3,8 +3,8 @@
 
 mod deployment;
 
+use crate::dsl::value::{Map, Value, json};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::dsl::{Exception, Plan};
@@ -29,7 +29,7 @@ fn plan_with(output: Value) -> Plan {
     Plan::new(plan.as_object().unwrap().clone())
 }
 
-fn inputs() -> Map<String, Value> {
+fn inputs() -> Map {
     let inputs = json!({
         "text": "hello",
         "number": 5,
@@ -176,7 +176,7 @@ fn depth_is_limited_where_the_reference_limits_it() {
 #[test]
 fn doubling_without_end_is_refused() {
     let mut doubling = inputs();
-    doubling.insert("d0".into(), json!("x"));
+    doubling.insert("d0", json!("x"));
     for level in 1..=22 {
         let half = json!({"get_input": format!("d{}", level - 1)});
         doubling.insert(format!("d{level}"), json!({"concat": [half, half]}));

@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use serde_json::{Number, Value};
+use crate::dsl::value::Value;
+use serde_json::Number;
 
 /// `str()` of a value.
 pub(crate) fn str(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.as_ref().to_owned(),
         other => repr(other),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{List, Map, Value};
 
 use super::call::{self, Call};
 use super::evaluate::{DEPTH_MAX, find_property, missing_property, property_owner};
@@ -10,6 +10,7 @@ use super::fault::{invalid, key_error, value_error};
 use super::kind::Kind;
 use super::plan_source::PlanSource;
 use super::scope::Scope;
+use super::survey::survey;
 use super::{places, shape, strings, text};
 use crate::dsl::{Diagnostic, DslError, Exception, Plan};
 
@@ -52,7 +53,7 @@ struct Checker<'c, 'p> {
 impl Checker<'_, '_> {
     fn value(&mut self, value: &Value, depth: usize) {
         // Deeper down evaluation will refuse anything; there is nothing to be learnt there.
-        if depth > DEPTH_MAX {
+        if depth > DEPTH_MAX || !survey(value).has_calls {
             return;
         }
         match value {
@@ -80,7 +81,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn entries(&mut self, map: &Map<String, Value>, depth: usize) {
+    fn entries(&mut self, map: &Map, depth: usize) {
         let here = self.path.len();
         for (key, item) in map {
             self.path.push('.');
@@ -154,7 +155,7 @@ impl Checker<'_, '_> {
 
     /// Without functions among its arguments the property can be looked up at once.
     fn get_property(&self, call: &Call<'_>) -> Result<(), DslError> {
-        let path = call.args.as_array().map_or(&[][..], Vec::as_slice);
+        let path = call.args.as_array().map_or(&[][..], List::as_slice);
         if path.iter().any(call::is_call) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Following a path of keys and indexes into a value.
 
-use serde_json::Value;
+use crate::dsl::value::Value;
 
 /// Where a path led.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use crate::dsl::value::Map;
 
 use crate::dsl::types::BuiltIn;
 
@@ -84,9 +84,9 @@ pub struct Fetched {
 /// Sections that an uploaded plugin has in place of those in its file.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    pub labels: Map<String, Value>,
-    pub blueprint_labels: Map<String, Value>,
-    pub resource_tags: Map<String, Value>,
+    pub labels: Map,
+    pub blueprint_labels: Map,
+    pub resource_tags: Map,
 }
 
 /// Why an import could not be had.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use crate::dsl::value::json;
 
 use super::pep440::fits;
 use super::{Catalogue, Directory, UploadedBlueprint, UploadedPlugin};

@@ -4,8 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::dsl::value::{Map, Value, object};
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
 
 use super::merge::{Merged, Newcomer};
 use super::resolver::{Catalogue, Content, Fetched, ImportKind, ImportRequest, Resolver, Source};
@@ -434,10 +434,11 @@ fn with_catalogue(root: &Node, catalogue: &Catalogue) -> Node {
         return root.clone();
     };
     let mut sections: Mapping = sections.clone();
-    let wrapped = |labels: &Map<String, Value>| {
-        let wrap =
-            |(key, value): (&String, &Value)| (key.clone(), serde_json::json!({ "values": value }));
-        labels.iter().map(wrap).collect::<Map<_, _>>()
+    let wrapped = |labels: &Map| {
+        let wrap = |(key, value): (&Arc<str>, &Value)| {
+            (key.clone(), Value::Object(object! { "values": value }))
+        };
+        labels.iter().map(wrap).collect::<Map>()
     };
     for (name, items) in [
         ("labels", wrapped(&catalogue.labels)),
@@ -446,7 +447,7 @@ fn with_catalogue(root: &Node, catalogue: &Catalogue) -> Node {
     ] {
         sections.shift_remove(name);
         if !items.is_empty() {
-            let value = Node::from_json(&Value::Object(items), &root.mark);
+            let value = Node::from_value(&Value::Object(items), &root.mark);
             sections.insert(
                 Key::Str(name.into()),
                 Entry {

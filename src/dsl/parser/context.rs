@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::Version;
 use crate::dsl::ParseOptions;
@@ -17,13 +17,13 @@ pub(super) struct Context<'a> {
     pub document: &'a Document,
     pub resolver: &'a dyn Resolver,
     pub options: &'a ParseOptions,
-    sections: Map<String, Value>,
+    sections: Map,
     diagnostics: RefCell<Vec<Diagnostic>>,
     /// What is wrong, but only matters when nothing else is.
     late: Vec<Diagnostic>,
 }
 
-static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+static EMPTY: LazyLock<Map> = LazyLock::new(Map::new);
 
 impl<'a> Context<'a> {
     pub(super) fn new(
@@ -32,7 +32,7 @@ impl<'a> Context<'a> {
         options: &'a ParseOptions,
         late: Vec<Diagnostic>,
     ) -> Self {
-        let sections = match document.root.to_json() {
+        let sections = match document.root.to_value() {
             Value::Object(sections) => sections,
             _ => Map::new(),
         };
@@ -61,7 +61,7 @@ impl<'a> Context<'a> {
     }
 
     /// A section that is a map; empty when it is absent.
-    pub(super) fn section(&self, name: &str) -> &Map<String, Value> {
+    pub(super) fn section(&self, name: &str) -> &Map {
         map(self.sections.get(name))
     }
 
@@ -117,17 +117,17 @@ impl<'a> Context<'a> {
 }
 
 /// A value as a map; empty when it is none.
-pub(super) fn map(value: Option<&Value>) -> &Map<String, Value> {
+pub(super) fn map(value: Option<&Value>) -> &Map {
     value.and_then(Value::as_object).unwrap_or(&EMPTY)
 }
 
 /// The string under a key.
-pub(super) fn text<'v>(fields: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(fields: &'v Map, key: &str) -> Option<&'v str> {
     fields.get(key).and_then(Value::as_str)
 }
 
 /// The value under a key, null when it is absent.
-pub(super) fn or_null(fields: &Map<String, Value>, key: &str) -> Value {
+pub(super) fn or_null(fields: &Map, key: &str) -> Value {
     fields.get(key).cloned().unwrap_or(Value::Null)
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn is_function(value: &Value) -> bool {
     let Some(items) = value.as_object() else {
         return false;
     };
-    let names = items.keys().filter(|key| *key != "type");
+    let names = items.keys().filter(|key| &***key != "type");
     let known = names.clone().filter(|key| functions::is_name(key)).count();
     (1..=2).contains(&items.len()) && known > 0 && known == names.count()
 }

@@ -1,6 +1,6 @@
 //! `data_types`: structured values with properties of their own.
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use super::context::{Context, map, or_null, text};
 use super::values::{DataTypes, is_primitive_type};
@@ -22,7 +22,7 @@ pub(super) fn read(context: &Context<'_>) -> Result<DataTypes, Diagnostic> {
 }
 
 /// A data type needs its parent and the data types of its properties.
-fn dependencies(fields: &Map<String, Value>) -> Vec<&str> {
+fn dependencies(fields: &Map) -> Vec<&str> {
     let properties = map(fields.get("properties"));
     let of_properties = properties
         .values()
@@ -36,7 +36,7 @@ fn dependencies(fields: &Map<String, Value>) -> Vec<&str> {
 fn one(
     context: &Context<'_>,
     name: &str,
-    written: &Map<String, Value>,
+    written: &Map,
     types: &DataTypes,
 ) -> Result<Value, Diagnostic> {
     let path = Path::from([SECTION, name]);
@@ -52,7 +52,7 @@ fn one(
         let inherited = map(map(types.get(parent)).get("properties"));
         schema = properties::inherit(schema, own_written, inherited, types);
     }
-    Ok(json!({
+    Ok(Value::Object(object! {
         "derived_from": or_null(fields, "derived_from"),
         "version": or_null(fields, "version"),
         "properties": schema,

@@ -1,7 +1,7 @@
 //! Types that derive from one another: parents before children, cycles refused.
 
+use crate::dsl::value::Map;
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
 
 use super::context::{Context, map, text};
 use crate::dsl::diagnostics::{Diagnostic, Path};
@@ -12,8 +12,8 @@ use crate::dsl::diagnostics::{Diagnostic, Path};
 pub(super) fn order<'a>(
     context: &Context<'_>,
     section: &str,
-    types: &'a Map<String, Value>,
-    dependencies: impl Fn(&'a Map<String, Value>) -> Vec<&'a str>,
+    types: &'a Map,
+    dependencies: impl Fn(&'a Map) -> Vec<&'a str>,
 ) -> Result<Vec<&'a str>, Diagnostic> {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -23,7 +23,7 @@ pub(super) fn order<'a>(
     let mut states: IndexMap<&str, State> = IndexMap::with_capacity(types.len());
     let mut ordered = Vec::with_capacity(types.len());
     for name in types.keys() {
-        let mut stack = vec![(name.as_str(), None::<std::vec::IntoIter<&str>>)];
+        let mut stack = vec![(&**name, None::<std::vec::IntoIter<&str>>)];
         while let Some((current, pending)) = stack.last_mut() {
             let current = *current;
             let pending = match pending {
@@ -70,7 +70,7 @@ pub(super) fn parent<'a>(
     context: &Context<'_>,
     section: &str,
     name: &str,
-    types: &'a Map<String, Value>,
+    types: &'a Map,
 ) -> Result<Option<&'a str>, Diagnostic> {
     let Some(parent) = text(map(types.get(name)), "derived_from") else {
         return Ok(None);
@@ -82,5 +82,5 @@ pub(super) fn parent<'a>(
     Err(context
         .logic(103, message, Path::from([section, name, "derived_from"]))
         .expected(format!("the name of an item of {section}"))
-        .did_you_mean(parent, types.keys().map(String::as_str)))
+        .did_you_mean(parent, types.names()))
 }

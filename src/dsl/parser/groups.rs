@@ -1,6 +1,6 @@
 //! `groups`, `policies`, `policy_types` and `policy_triggers`.
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{List, Map, Value, object};
 
 use super::context::{Context, map, or_null, text};
 use super::values::{DataTypes, merge_properties};
@@ -10,10 +10,10 @@ use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 /// The policy sections of the plan.
 #[derive(Debug, Default)]
 pub(super) struct Policies {
-    pub policy_types: Map<String, Value>,
-    pub policy_triggers: Map<String, Value>,
-    pub groups: Map<String, Value>,
-    pub policies: Map<String, Value>,
+    pub policy_types: Map,
+    pub policy_triggers: Map,
+    pub groups: Map,
+    pub policies: Map,
 }
 
 pub(super) fn read(context: &Context<'_>, data_types: &DataTypes) -> Policies {
@@ -46,19 +46,14 @@ pub(super) fn read(context: &Context<'_>, data_types: &DataTypes) -> Policies {
 }
 
 /// A section of types that have a source and a schema.
-fn schemas(
-    context: &Context<'_>,
-    section: &str,
-    key: &str,
-    data_types: &DataTypes,
-) -> Map<String, Value> {
+fn schemas(context: &Context<'_>, section: &str, key: &str, data_types: &DataTypes) -> Map {
     let mut result = Map::new();
     for (name, fields) in context.section(section) {
         let fields = map(Some(fields));
         let path = Path::from([section, name, key]);
         let schema = properties::read(context, map(fields.get(key)), data_types, &path);
         if let Some(schema) = context.take(schema) {
-            let item = json!({ key: schema, "source": or_null(fields, "source") });
+            let item = Value::Object(object! { key: schema, "source": or_null(fields, "source") });
             result.insert(name.clone(), item);
         }
     }
@@ -68,12 +63,12 @@ fn schemas(
 struct Reader<'a> {
     context: &'a Context<'a>,
     data_types: &'a DataTypes,
-    types: &'a Map<String, Value>,
-    triggers: &'a Map<String, Value>,
+    types: &'a Map,
+    triggers: &'a Map,
 }
 
 impl Reader<'_> {
-    fn group(&self, name: &str, fields: &Map<String, Value>) -> Result<Value, Diagnostic> {
+    fn group(&self, name: &str, fields: &Map) -> Result<Value, Diagnostic> {
         let path = Path::from(["groups", name]);
         let templates = self.context.section("node_templates");
         if templates.contains_key(name) {
@@ -87,17 +82,19 @@ impl Reader<'_> {
         let mut policies = Map::new();
         let below = path.then("policies");
         for (name, fields) in map(fields.get("policies")) {
-            let policy = self.group_policy(map(Some(fields)), &below.then(name.as_str()))?;
+            let policy = self.group_policy(map(Some(fields)), &below.then(name))?;
             policies.insert(name.clone(), policy);
         }
-        Ok(json!({ "members": members, "policies": policies }))
+        Ok(Value::Object(
+            object! { "members": members, "policies": policies },
+        ))
     }
 
-    fn members(&self, fields: &Map<String, Value>, path: &Path) -> Result<Vec<Value>, Diagnostic> {
+    fn members(&self, fields: &Map, path: &Path) -> Result<Vec<Value>, Diagnostic> {
         let templates = self.context.section("node_templates");
         let groups = self.context.section("groups");
         let written = fields.get("members").and_then(Value::as_array);
-        let written = written.map_or(&[][..], Vec::as_slice);
+        let written = written.map_or(&[][..], List::as_slice);
         if written.is_empty() {
             let message = "the group has no members".to_owned();
             return Err(self
@@ -110,7 +107,7 @@ impl Reader<'_> {
             let name = member.as_str().unwrap_or_default();
             if !templates.contains_key(name) && !groups.contains_key(name) {
                 let message = format!("the member '{name}' is neither a node template nor a group");
-                let known = templates.keys().chain(groups.keys()).map(String::as_str);
+                let known = templates.names().chain(groups.names());
                 return Err(self
                     .context
                     .logic(40, message, path.then(position))
@@ -123,45 +120,49 @@ impl Reader<'_> {
         Ok(members)
     }
 
-    fn group_policy(&self, fields: &Map<String, Value>, path: &Path) -> Result<Value, Diagnostic> {
+    fn group_policy(&self, fields: &Map, path: &Path) -> Result<Value, Diagnostic> {
         let type_name = text(fields, "type").unwrap_or_default();
         let Some(policy_type) = self.types.get(type_name) else {
             let message = format!("there is no policy type '{type_name}'");
             return Err(self
                 .context
                 .logic(41, message, path.then("type"))
-                .did_you_mean(type_name, self.types.keys().map(String::as_str)));
+                .did_you_mean(type_name, self.types.names()));
         };
         let properties = self.merge(fields, "properties", policy_type, path)?;
         let mut triggers = Map::new();
         let below = path.then("triggers");
         for (name, fields) in map(fields.get("triggers")) {
-            let trigger = self.trigger(map(Some(fields)), &below.then(name.as_str()))?;
+            let trigger = self.trigger(map(Some(fields)), &below.then(name))?;
             triggers.insert(name.clone(), trigger);
         }
-        Ok(json!({ "type": type_name, "properties": properties, "triggers": triggers }))
+        Ok(Value::Object(
+            object! { "type": type_name, "properties": properties, "triggers": triggers },
+        ))
     }
 
-    fn trigger(&self, fields: &Map<String, Value>, path: &Path) -> Result<Value, Diagnostic> {
+    fn trigger(&self, fields: &Map, path: &Path) -> Result<Value, Diagnostic> {
         let type_name = text(fields, "type").unwrap_or_default();
         let Some(trigger) = self.triggers.get(type_name) else {
             let message = format!("there is no policy trigger '{type_name}'");
             return Err(self
                 .context
                 .logic(42, message, path.then("type"))
-                .did_you_mean(type_name, self.triggers.keys().map(String::as_str)));
+                .did_you_mean(type_name, self.triggers.names()));
         };
         let parameters = self.merge(fields, "parameters", trigger, path)?;
-        Ok(json!({ "type": type_name, "parameters": parameters }))
+        Ok(Value::Object(
+            object! { "type": type_name, "parameters": parameters },
+        ))
     }
 
     fn merge(
         &self,
-        fields: &Map<String, Value>,
+        fields: &Map,
         key: &str,
         definition: &Value,
         path: &Path,
-    ) -> Result<Map<String, Value>, Diagnostic> {
+    ) -> Result<Map, Diagnostic> {
         let schema = map(map(Some(definition)).get(key));
         merge_properties(map(fields.get(key)), schema, self.data_types)
             .map_err(|misfit| properties::misfit_at(self.context, misfit, &path.then(key)))
@@ -170,11 +171,7 @@ impl Reader<'_> {
 
 const SCALING: &str = "cloudify.policies.scaling";
 
-fn policy(
-    context: &Context<'_>,
-    name: &str,
-    fields: &Map<String, Value>,
-) -> Result<Value, Diagnostic> {
+fn policy(context: &Context<'_>, name: &str, fields: &Map) -> Result<Value, Diagnostic> {
     let path = Path::from(["policies", name]);
     let type_name = text(fields, "type").unwrap_or_default();
     if type_name != SCALING {
@@ -185,7 +182,7 @@ fn policy(
             .did_you_mean(type_name, [SCALING]));
     }
     let targets = fields.get("targets").and_then(Value::as_array);
-    let targets = targets.map_or(&[][..], Vec::as_slice);
+    let targets = targets.map_or(&[][..], List::as_slice);
     if targets.is_empty() {
         let message = "the policy has no targets".to_owned();
         return Err(context
@@ -199,10 +196,12 @@ fn policy(
             let message = format!("there is no group '{target}'");
             return Err(context
                 .logic(205, message, path.then("targets").then(position))
-                .did_you_mean(target, groups.keys().map(String::as_str)));
+                .did_you_mean(target, groups.names()));
         }
     }
     let written = fields.get("properties").and_then(Value::as_object);
     let properties = scalable::properties_of(context, written, &path.then("properties"))?;
-    Ok(json!({ "type": type_name, "properties": properties, "targets": targets }))
+    Ok(Value::Object(
+        object! { "type": type_name, "properties": properties, "targets": targets },
+    ))
 }

@@ -1,6 +1,6 @@
 //! Inputs of deployments and of operations: one schema for both.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::context::{Context, map, text};
 use super::properties::{self, Default};
@@ -9,11 +9,11 @@ use crate::dsl::constraints;
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// The deployment inputs.
-pub(super) fn read(context: &Context<'_>, types: &DataTypes) -> Map<String, Value> {
+pub(super) fn read(context: &Context<'_>, types: &DataTypes) -> Map {
     let mut inputs = Map::new();
     let path = Path::from(["inputs"]);
     for (name, fields) in context.section("inputs") {
-        let schema = one(context, map(Some(fields)), types, &path.then(name.as_str()));
+        let schema = one(context, map(Some(fields)), types, &path.then(name));
         if let Some(schema) = context.take(schema) {
             inputs.insert(name.clone(), Value::Object(schema));
         }
@@ -24,13 +24,13 @@ pub(super) fn read(context: &Context<'_>, types: &DataTypes) -> Map<String, Valu
 /// The inputs an operation of a type declares.
 pub(super) fn schemas(
     context: &Context<'_>,
-    written: &Map<String, Value>,
+    written: &Map,
     types: &DataTypes,
     path: &Path,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map, Diagnostic> {
     let mut schemas = Map::new();
     for (name, fields) in written {
-        let schema = one(context, map(Some(fields)), types, &path.then(name.as_str()))?;
+        let schema = one(context, map(Some(fields)), types, &path.then(name))?;
         schemas.insert(name.clone(), Value::Object(schema));
     }
     Ok(schemas)
@@ -38,10 +38,10 @@ pub(super) fn schemas(
 
 fn one(
     context: &Context<'_>,
-    fields: &Map<String, Value>,
+    fields: &Map,
     types: &DataTypes,
     path: &Path,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map, Diagnostic> {
     let schema = properties::one(context, fields, types, Default::Complete, path)?;
     check_item_type(context, fields, path)?;
     check_constraints(context, fields, true, path)?;
@@ -70,7 +70,7 @@ fn one(
 /// Items of a list may have a type of their own.
 pub(super) fn check_item_type(
     context: &Context<'_>,
-    fields: &Map<String, Value>,
+    fields: &Map,
     path: &Path,
 ) -> Result<(), Diagnostic> {
     let Some(item_type) = text(fields, "item_type") else {
@@ -95,7 +95,7 @@ pub(super) fn check_item_type(
 /// Where messages are allowed, a constraint may carry one from version 1_5 on.
 pub(super) fn check_constraints(
     context: &Context<'_>,
-    fields: &Map<String, Value>,
+    fields: &Map,
     allows_messages: bool,
     path: &Path,
 ) -> Result<(), Diagnostic> {

@@ -1,10 +1,13 @@
 //! Interfaces and operations: their normal form, and how a template's lie over a type's.
 
+use crate::dsl::value::{Map, Value, object};
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::context::{Context, map, or_null, text};
 use super::inputs;
+use super::operations::Applied;
 use super::values::DataTypes;
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
@@ -12,7 +15,7 @@ use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Operation {
     pub implementation: String,
-    pub inputs: Map<String, Value>,
+    pub inputs: Map,
     pub settings: Settings,
 }
 
@@ -27,7 +30,14 @@ pub(super) struct Settings {
 }
 
 /// Interface by name, operation by name.
-pub(super) type Interfaces = IndexMap<String, IndexMap<String, Operation>>;
+pub(super) type Interfaces = IndexMap<Arc<str>, IndexMap<Arc<str>, Operation>>;
+
+/// The interfaces of a type, and what they come to in templates that add nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfType {
+    pub interfaces: Interfaces,
+    pub plain: OnceCell<Applied>,
+}
 
 /// Whose interfaces are read.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +56,10 @@ pub(super) fn read(
 ) -> Result<Interfaces, Diagnostic> {
     let mut interfaces = Interfaces::new();
     for (interface, operations) in map(written) {
-        let below = path.then(interface.as_str());
+        let below = path.then(interface);
         let mut result = IndexMap::new();
         for (name, operation) in map(Some(operations)) {
-            let operation = one(context, operation, owner, &below.then(name.as_str()))?;
+            let operation = one(context, operation, owner, &below.then(name))?;
             result.insert(name.clone(), operation);
         }
         interfaces.insert(interface.clone(), result);
@@ -88,11 +98,7 @@ fn one(
     })
 }
 
-fn settings(
-    context: &Context<'_>,
-    fields: &Map<String, Value>,
-    path: &Path,
-) -> Result<Settings, Diagnostic> {
+fn settings(context: &Context<'_>, fields: &Map, path: &Path) -> Result<Settings, Diagnostic> {
     if let Some(executor) = text(fields, "executor")
         && !matches!(executor, "central_deployment_agent" | "host_agent")
     {
@@ -154,7 +160,7 @@ impl Operation {
         *self == Self::default()
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    fn to_value(&self) -> Value {
         let Settings {
             executor,
             max_retries,
@@ -162,9 +168,9 @@ impl Operation {
             timeout,
             timeout_recoverable,
         } = &self.settings;
-        json!({
-            "implementation": self.implementation,
-            "inputs": self.inputs,
+        Value::Object(object! {
+            "implementation": &self.implementation,
+            "inputs": &self.inputs,
             "executor": executor,
             "max_retries": max_retries,
             "retry_interval": retry_interval,
@@ -174,11 +180,11 @@ impl Operation {
     }
 }
 
-pub(super) fn to_json(interfaces: &Interfaces) -> Value {
-    let operations = |operations: &IndexMap<String, Operation>| -> Value {
+pub(super) fn to_value(interfaces: &Interfaces) -> Value {
+    let operations = |operations: &IndexMap<Arc<str>, Operation>| -> Value {
         let pairs = operations
             .iter()
-            .map(|(name, operation)| (name.clone(), operation.to_json()));
+            .map(|(name, operation)| (name.clone(), operation.to_value()));
         Value::Object(pairs.collect())
     };
     let pairs = interfaces
@@ -212,7 +218,7 @@ pub(super) fn apply(
         if result.contains_key(interface) {
             continue;
         }
-        let below = path.then(interface.as_str());
+        let below = path.then(interface);
         let (own, inherited) = (template.get(interface), of_type.get(interface));
         let mut operations = IndexMap::new();
         for name in inherited.into_iter().chain(own).flat_map(IndexMap::keys) {
@@ -222,7 +228,7 @@ pub(super) fn apply(
             let own = own.and_then(|operations| operations.get(name));
             let inherited = inherited.and_then(|operations| operations.get(name));
             let merged = merge(own, inherited)
-                .map_err(|missing| missing_input(context, &missing, &below.then(name.as_str())))?;
+                .map_err(|missing| missing_input(context, &missing, &below.then(name)))?;
             operations.insert(name.clone(), merged);
         }
         result.insert(interface.clone(), operations);
@@ -276,17 +282,14 @@ fn merge(own: Option<&Operation>, inherited: Option<&Operation>) -> Result<Opera
 
 /// The schema's defaults with the given values over them. A map under an input of a declared type
 /// is told the type.
-fn fill_inputs(
-    given: &Map<String, Value>,
-    schema: &Map<String, Value>,
-) -> Result<Map<String, Value>, String> {
+fn fill_inputs(given: &Map, schema: &Map) -> Result<Map, String> {
     let mut result = Map::new();
     for (name, input) in schema {
         let input = map(Some(input));
         let value = given.get(name).or_else(|| input.get("default"));
-        let mut value = value.ok_or_else(|| name.clone())?.clone();
+        let mut value = value.ok_or_else(|| name.as_ref().to_owned())?.clone();
         if let (Some(items), Some(declared)) = (value.as_object_mut(), text(input, "type")) {
-            items.insert("type".to_owned(), declared.into());
+            items.insert("type", declared.into());
         }
         result.insert(name.clone(), value);
     }

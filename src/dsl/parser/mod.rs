@@ -24,7 +24,7 @@ mod values;
 mod version;
 mod workflows;
 
-use serde_json::{Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use self::context::Context;
 pub(crate) use self::locate::locate;
@@ -76,8 +76,13 @@ pub(crate) fn compile(
     context.settle()?;
     context.settle_late(|_| true)?;
     let scaling_groups = scaling::read(&context, &policies.groups, &policies.policies, &nodes)?;
-    let (nodes, installs) = nodes::finish(&context, nodes, &plugins)?;
-    let plan = json!({
+    let (nodes, installs) = nodes::finish(&context, &nodes, &plugins)?;
+    let version = object! {
+        "raw": document.version.name(),
+        "definitions_name": "cloudify_dsl",
+        "definitions_version": Value::from([1, document.version.minor()]),
+    };
+    Ok(Plan::new(object! {
         "description": context.value("description"),
         "metadata": context.value("metadata"),
         "nodes": nodes,
@@ -93,24 +98,20 @@ pub(crate) fn compile(
         "deployment_plugins_to_install": installs.deployment,
         "workflow_plugins_to_install": workflows.plugins_to_install,
         "host_agent_plugins_to_install": installs.host_agent,
-        "version": {
-            "raw": document.version.name(),
-            "definitions_name": "cloudify_dsl",
-            "definitions_version": [1, document.version.minor()],
-        },
+        "version": version,
         "capabilities": outputs::read(&context, "capabilities"),
-        "imported_blueprints": document.imported_blueprints,
-        "namespaces_mapping": document.namespaces,
+        "imported_blueprints": document.imported_blueprints.as_slice(),
+        "namespaces_mapping": document
+            .namespaces
+            .iter()
+            .map(|(name, file)| (name.as_str(), file))
+            .collect::<Map>(),
         "data_types": data_types,
         "labels": labels,
         "blueprint_labels": blueprint_labels,
         "resource_tags": context.section("resource_tags"),
         "deployment_settings": settings,
-    });
-    match plan {
-        Value::Object(sections) => Ok(Plan::new(sections)),
-        _ => unreachable!("an object was written above"),
-    }
+    }))
 }
 
 /// Whether a path leads into a plugin, whose keys are looked at before what they say.
@@ -162,7 +163,11 @@ fn check_relationship_operations(
     for (name, relationship) in relationships {
         for (position, key) in types::RELATIONSHIPS.interfaces.iter().enumerate() {
             let path = Path::from([types::RELATIONSHIPS.section, name, key]);
-            context.take(finder.resolve_all(relationship.interfaces(position), 19, &path));
+            context.take(finder.resolve_all(
+                &relationship.interfaces(position).interfaces,
+                19,
+                &path,
+            ));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `node_templates`: the nodes of the plan.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::dsl::value::{List, Map, Value, object};
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
 
 use super::context::{Context, map, text};
-use super::interfaces::{self, Owner};
-use super::operations::{self, Finder, Resolved};
+use super::operations::{Finder, Need};
 use super::plugins::{Plugin, Plugins};
 use super::relationships::{self, Relationship};
 use super::types::{Type, Types};
@@ -16,6 +16,7 @@ use super::{derive, properties, scalable};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 const SECTION: &str = "node_templates";
+const CENTRAL: &str = "central_deployment_agent";
 
 /// What node templates are read against.
 #[derive(Debug)]
@@ -30,10 +31,11 @@ pub(super) struct Reader<'a> {
 /// One node template, resolved.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub name: String,
+    pub name: Arc<str>,
     is_host: bool,
-    fields: Map<String, Value>,
-    operations: Vec<(Vec<String>, Resolved)>,
+    fields: Map,
+    /// The plugins its own operations need.
+    plugins: Arc<[Need]>,
     pub relationships: Vec<Relationship>,
 }
 
@@ -44,11 +46,11 @@ impl Node {
             .relationships
             .iter()
             .find(|relationship| relationship.is_containment);
-        containment.map(|relationship| relationship.target.as_str())
+        containment.map(|relationship| &*relationship.target)
     }
 }
 
-pub(super) type Nodes = IndexMap<String, Node>;
+pub(super) type Nodes = IndexMap<Arc<str>, Node>;
 
 impl Reader<'_> {
     /// All node templates; what is wrong with one is reported and the template left out.
@@ -70,7 +72,7 @@ impl Reader<'_> {
         nodes
     }
 
-    fn one(&self, name: &str, fields: &Map<String, Value>) -> Result<Node, Diagnostic> {
+    fn one(&self, name: &Arc<str>, fields: &Map) -> Result<Node, Diagnostic> {
         let path = Path::from([SECTION, name]);
         let type_name = text(fields, "type").unwrap_or_default();
         let node_type = self.node_type(type_name, &path)?;
@@ -80,15 +82,10 @@ impl Reader<'_> {
                 properties::misfit_at(self.context, misfit, &path.then("properties"))
             })?;
         let below = path.then("interfaces");
-        let own = interfaces::read(
-            self.context,
-            fields.get("interfaces"),
-            Owner::Template,
-            &below,
-        )?;
-        let of_type = node_type.interfaces(0);
-        let all = interfaces::apply(self.context, &own, of_type, &below)?;
-        let operations = self.finder.resolve_all(&all, 10, &below)?;
+        let interfaces = fields.get("interfaces");
+        let applied = self
+            .finder
+            .apply(interfaces, node_type.interfaces(0), 10, &below)?;
         let scalable = scalable::of_node(self.context, fields, &path)?;
         let reader = relationships::Reader {
             context: self.context,
@@ -97,33 +94,31 @@ impl Reader<'_> {
             data_types: self.data_types,
         };
         let written = fields.get("relationships").and_then(Value::as_array);
-        let written = written.map_or(&[][..], Vec::as_slice);
+        let written = written.map_or(&[][..], List::as_slice);
         let relationships = reader.read(name, written, &path.then("relationships"))?;
         let instances = fields.get("instances").filter(|value| !value.is_null());
-        let fields = json!({
+        let fields = object! {
             "name": name,
             "id": name,
             "type": type_name,
-            "type_hierarchy": node_type.hierarchy,
+            "type_hierarchy": &node_type.hierarchy,
             "properties": merged,
-            "interfaces": interfaces::to_json(&all),
-            "operations": operations::named(&operations),
+            "interfaces": applied.interfaces,
+            "operations": applied.operations,
             "relationships": relationships.iter().map(|one| &one.fields).collect::<Vec<_>>(),
-            "capabilities": { "scalable": { "properties": scalable } },
+            "capabilities": object! { "scalable": object! { "properties": scalable } },
             "instances": instances.unwrap_or(&Value::Object(Map::new())),
-        });
-        let Value::Object(fields) = fields else {
-            unreachable!("an object was written above")
         };
         let is_host = node_type
             .hierarchy
             .iter()
+            .filter_map(Value::as_str)
             .any(|name| name.contains("cloudify.nodes.Compute"));
         Ok(Node {
-            name: name.to_owned(),
+            name: Arc::clone(name),
             is_host,
             fields,
-            operations,
+            plugins: applied.plugins,
             relationships,
         })
     }
@@ -147,13 +142,13 @@ impl Reader<'_> {
             self.context
                 .logic(7, message, path.then("type"))
                 .expected("the name of a node type, defined or imported")
-                .did_you_mean(name, self.node_types.keys().map(String::as_str))
+                .did_you_mean(name, self.node_types.keys().map(|name| &**name))
         })
     }
 }
 
 /// The nodes a template has relationships with.
-fn targets(fields: &Map<String, Value>) -> Vec<&str> {
+fn targets(fields: &Map) -> Vec<&str> {
     let relationships = fields.get("relationships").and_then(Value::as_array);
     let target = |relationship: &'_ Value| text(map(Some(relationship)), "target").is_some();
     relationships
@@ -172,60 +167,52 @@ pub(super) struct Installs {
 }
 
 /// Plugins of one node, by name and executor.
-type Needed = IndexMap<(String, String), Plugin>;
+type Needed<'n> = IndexMap<&'n Need, Plugin>;
 
 /// Finishes the nodes: on which host each is, which plugins each needs, and where those are
 /// installed.
 pub(super) fn finish(
     context: &Context<'_>,
-    nodes: Nodes,
+    nodes: &Nodes,
     plugins: &Plugins,
 ) -> Result<(Vec<Value>, Installs), Diagnostic> {
-    let hosts = hosts(&nodes);
-    let needed = needed(&nodes, plugins);
+    let hosts = hosts(nodes);
+    let needed = needed(nodes, plugins);
+    let of_node = |name: &str| needed.get(name).into_iter().flat_map(IndexMap::values);
     let mut of_hosts: HashMap<&str, IndexMap<&str, Value>> = HashMap::new();
-    for (name, plugins) in &needed {
-        let on_host = plugins
-            .values()
-            .filter(|plugin| plugin.executor == "host_agent");
-        for plugin in on_host {
-            let Some(host) = hosts.get(name) else {
+    for name in nodes.keys() {
+        for plugin in of_node(name).filter(|plugin| plugin.executor == "host_agent") {
+            let Some(host) = hosts.get(&**name) else {
                 return Err(homeless(context, name, &plugin.name));
             };
-            let plugins = of_hosts.entry(host.as_str()).or_default();
+            let plugins = of_hosts.entry(host).or_default();
             plugins
                 .entry(&plugin.name)
-                .or_insert_with(|| plugin.to_json());
+                .or_insert_with(|| plugin.to_value());
         }
     }
     let mut installs = Installs::default();
     let mut finished = Vec::with_capacity(nodes.len());
     for (name, node) in nodes {
-        let mut fields = node.fields;
-        let plugins = needed.get(&name);
-        let all: Vec<_> = plugins.into_iter().flat_map(IndexMap::values).collect();
+        let mut fields = node.fields.clone();
         let mut central: IndexMap<&str, Value> = IndexMap::new();
-        for plugin in all
-            .iter()
-            .filter(|plugin| plugin.executor == "central_deployment_agent")
-        {
+        for plugin in of_node(name).filter(|plugin| plugin.executor == CENTRAL) {
             central
                 .entry(&plugin.name)
-                .or_insert_with(|| plugin.to_json());
+                .or_insert_with(|| plugin.to_value());
         }
         let central: Vec<_> = central.into_values().collect();
-        let all: Value = all.iter().map(|plugin| plugin.to_json()).collect();
-        fields.insert("plugins".to_owned(), all);
+        fields.insert("plugins", of_node(name).map(Plugin::to_value).collect());
         add_new(&mut installs.deployment, &central);
-        fields.insert("deployment_plugins_to_install".to_owned(), central.into());
-        if let Some(host) = hosts.get(&name) {
-            fields.insert("host_id".to_owned(), host.as_str().into());
+        fields.insert("deployment_plugins_to_install", central.into());
+        if let Some(host) = hosts.get(&**name) {
+            fields.insert("host_id", host.into());
         }
         if node.is_host {
-            let on_host = of_hosts.remove(name.as_str()).unwrap_or_default();
+            let on_host = of_hosts.remove(&**name).unwrap_or_default();
             let on_host: Vec<_> = on_host.into_values().collect();
             add_new(&mut installs.host_agent, &on_host);
-            fields.insert("plugins_to_install".to_owned(), on_host.into());
+            fields.insert("plugins_to_install", on_host.into());
         }
         finished.push(Value::Object(fields));
     }
@@ -253,13 +240,13 @@ fn add_new(list: &mut Vec<Value>, plugins: &[Value]) {
 }
 
 /// Node name to the name of its host. Containment has no cycles: they were refused.
-fn hosts(nodes: &Nodes) -> HashMap<String, String> {
+fn hosts(nodes: &Nodes) -> HashMap<&str, Arc<str>> {
     let mut hosts = HashMap::new();
     for node in nodes.values() {
         let mut current = node;
         for _ in 0..=nodes.len() {
             if current.is_host {
-                hosts.insert(node.name.clone(), current.name.clone());
+                hosts.insert(&*node.name, Arc::clone(&current.name));
                 break;
             }
             let Some(container) = current.container().and_then(|name| nodes.get(name)) else {
@@ -273,24 +260,26 @@ fn hosts(nodes: &Nodes) -> HashMap<String, String> {
 
 /// What every node needs: for its own operations, for its side of its relationships, and for its
 /// side of those that point at it.
-fn needed(nodes: &Nodes, plugins: &Plugins) -> HashMap<String, Needed> {
-    let mut all: HashMap<String, Needed> = HashMap::new();
-    let mut add = |node: &str, operations: &[(Vec<String>, Resolved)]| {
-        for (name, executor) in operations::needed(operations) {
-            let Some(plugin) = plugins.get(name) else {
+fn needed<'n>(nodes: &'n Nodes, plugins: &Plugins) -> HashMap<&'n str, Needed<'n>> {
+    let mut variants: HashMap<&Need, Plugin> = HashMap::new();
+    let mut all: HashMap<&str, Needed<'_>> = HashMap::new();
+    let mut add = |node: &'n str, needs: &'n [Need]| {
+        for need in needs {
+            let Some(plugin) = plugins.get(&need.0) else {
                 continue;
             };
-            let needed = all.entry(node.to_owned()).or_default();
-            needed
-                .entry((name.clone(), executor.clone()))
-                .or_insert_with(|| plugin.with_executor(executor));
+            let variant = variants
+                .entry(need)
+                .or_insert_with(|| plugin.with_executor(&need.1));
+            let needed = all.entry(node).or_default();
+            needed.entry(need).or_insert_with(|| variant.clone());
         }
     };
     for node in nodes.values() {
-        add(&node.name, &node.operations);
+        add(&node.name, &node.plugins);
         for relationship in &node.relationships {
-            add(&node.name, &relationship.source_operations);
-            add(&relationship.target, &relationship.target_operations);
+            add(&node.name, &relationship.source_plugins);
+            add(&relationship.target, &relationship.target_plugins);
         }
     }
     all

@@ -1,13 +1,14 @@
 //! From what an operation or workflow says it runs to the plugin that runs it.
 
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::context::Context;
-use super::interfaces::{Interfaces, Operation, Settings};
+use super::context::{Context, map};
+use super::interfaces::{self, Interfaces, OfType, Operation, Owner, Settings};
 use super::plugins::{Plugin, Plugins};
 use crate::dsl::diagnostics::{Diagnostic, Path};
+use crate::dsl::value::{Map, Value, object};
 
 /// The executor of a script whose author names none.
 const AUTO: &str = "auto";
@@ -32,12 +33,24 @@ pub(super) enum Target<'a> {
     Inline(&'a Plugin),
 }
 
-/// An operation of the plan, and the plugin it needs.
-#[derive(Debug, Clone)]
+/// A plugin's name, and the executor it is needed with.
+pub(super) type Need = (Arc<str>, Arc<str>);
+
+/// Operations as the plan has them.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Resolved {
-    pub fields: Value,
-    /// The plugin's name, and the executor it needs it with.
-    pub plugin: Option<(String, String)>,
+    pub named: Map,
+    /// The plugins they need, each once.
+    pub plugins: Vec<Need>,
+}
+
+/// The interfaces and operations of a node, or of one side of a relationship, as the plan has them.
+/// What needs no more than its type shares them with all that do not either.
+#[derive(Debug, Clone)]
+pub(super) struct Applied {
+    pub interfaces: Value,
+    pub operations: Map,
+    pub plugins: Arc<[Need]>,
 }
 
 impl<'a> Finder<'a> {
@@ -53,7 +66,7 @@ impl<'a> Finder<'a> {
             .values()
             .filter(|plugin| {
                 mapping
-                    .strip_prefix(plugin.name.as_str())
+                    .strip_prefix(&*plugin.name)
                     .is_some_and(|rest| rest.starts_with('.'))
             })
             .collect();
@@ -87,7 +100,7 @@ impl<'a> Finder<'a> {
         self.context
             .logic(err_code, message, path.clone())
             .expected("a file in the blueprint's folder, or plugin.module.function")
-            .did_you_mean(plugin, self.plugins.keys().map(String::as_str))
+            .did_you_mean(plugin, self.plugins.keys().map(|name| &**name))
     }
 
     fn script(
@@ -141,15 +154,12 @@ impl<'a> Finder<'a> {
         operation: &Operation,
         missing: i32,
         path: &Path,
-    ) -> Result<Resolved, Diagnostic> {
+    ) -> Result<(Value, Option<Need>), Diagnostic> {
         let mapping = operation.implementation.as_str();
         if mapping.is_empty() {
             let settings = &Settings::default();
             let fields = plan_operation("", "", Value::Null, Map::new(), settings);
-            return Ok(Resolved {
-                fields,
-                plugin: None,
-            });
+            return Ok((fields, None));
         }
         let written = operation.settings.executor.as_str();
         let mut inputs = operation.inputs.clone();
@@ -181,30 +191,23 @@ impl<'a> Finder<'a> {
             inputs,
             &operation.settings,
         );
-        Ok(Resolved {
-            fields,
-            plugin: Some((plugin.name.clone(), executor.to_owned())),
-        })
+        Ok((fields, Some((plugin.name.clone(), executor.into()))))
     }
 
     fn script_input(
         &self,
-        inputs: &mut Map<String, Value>,
+        inputs: &mut Map,
         key: &str,
         mapping: &str,
         path: &Path,
     ) -> Result<(), Diagnostic> {
         self.check_script_inputs(inputs, path)?;
-        inputs.insert(key.to_owned(), mapping.into());
+        inputs.insert(key, mapping.into());
         Ok(())
     }
 
     /// A script's own inputs must leave room for what names the script.
-    pub(super) fn check_script_inputs(
-        &self,
-        inputs: &Map<String, Value>,
-        path: &Path,
-    ) -> Result<(), Diagnostic> {
+    pub(super) fn check_script_inputs(&self, inputs: &Map, path: &Path) -> Result<(), Diagnostic> {
         let taken = ["script_path", "script_source"]
             .into_iter()
             .find(|key| inputs.contains_key(*key));
@@ -227,71 +230,81 @@ impl<'a> Finder<'a> {
         interfaces: &Interfaces,
         missing: i32,
         path: &Path,
-    ) -> Result<Vec<(Vec<String>, Resolved)>, Diagnostic> {
+    ) -> Result<Resolved, Diagnostic> {
         let mut uses: IndexMap<&str, usize> = IndexMap::new();
         for name in interfaces.values().flat_map(IndexMap::keys) {
             *uses.entry(name).or_default() += 1;
         }
-        let mut resolved = Vec::new();
+        let mut resolved = Resolved::default();
         for (interface, operations) in interfaces {
             for (name, operation) in operations {
-                let below = path.then(interface.as_str()).then(name.as_str());
-                let result = self.resolve(operation, missing, &below)?;
-                let mut names = vec![format!("{interface}.{name}")];
-                if uses.get(name.as_str()) == Some(&1) {
-                    names.insert(0, name.clone());
+                let below = path.then(interface).then(name);
+                let (fields, plugin) = self.resolve(operation, missing, &below)?;
+                if uses.get(&**name) == Some(&1) {
+                    resolved.named.insert(Arc::clone(name), fields.clone());
                 }
-                resolved.push((names, result));
+                resolved.named.insert(format!("{interface}.{name}"), fields);
+                if let Some(plugin) = plugin.filter(|plugin| !resolved.plugins.contains(plugin)) {
+                    resolved.plugins.push(plugin);
+                }
             }
         }
         Ok(resolved)
     }
-}
 
-/// The operations of a node or relationship, as the plan names them.
-pub(super) fn named(resolved: &[(Vec<String>, Resolved)]) -> Map<String, Value> {
-    let pairs = resolved.iter().flat_map(|(names, operation)| {
-        names
-            .iter()
-            .map(|name| (name.clone(), operation.fields.clone()))
-    });
-    pairs.collect()
-}
-
-/// The plugins that operations need.
-pub(super) fn needed(
-    resolved: &[(Vec<String>, Resolved)],
-) -> impl Iterator<Item = &(String, String)> {
-    resolved
-        .iter()
-        .filter_map(|(_, operation)| operation.plugin.as_ref())
+    /// What a template makes of the interfaces of its type. `kind` is the code when nobody can run
+    /// an operation; `path` leads to the template's own interfaces.
+    pub(super) fn apply(
+        &self,
+        written: Option<&Value>,
+        of_type: &OfType,
+        missing: i32,
+        path: &Path,
+    ) -> Result<Applied, Diagnostic> {
+        let is_plain = map(written).is_empty();
+        if let (true, Some(known)) = (is_plain, of_type.plain.get()) {
+            return Ok(known.clone());
+        }
+        let own = interfaces::read(self.context, written, Owner::Template, path)?;
+        let all = interfaces::apply(self.context, &own, &of_type.interfaces, path)?;
+        let resolved = self.resolve_all(&all, missing, path)?;
+        let applied = Applied {
+            interfaces: interfaces::to_value(&all),
+            operations: resolved.named,
+            plugins: resolved.plugins.into(),
+        };
+        if is_plain {
+            return Ok(of_type.plain.get_or_init(|| applied).clone());
+        }
+        Ok(applied)
+    }
 }
 
 fn plan_operation(
     plugin: &str,
     name: &str,
     executor: Value,
-    inputs: Map<String, Value>,
+    inputs: Map,
     settings: &Settings,
 ) -> Value {
-    let types: Map<String, Value> = inputs
+    let types: Map = inputs
         .iter()
         .filter_map(|(name, value)| Some((name.clone(), value.as_object()?.get("type")?.clone())))
         .collect();
 
-    let mut fields = json!({
+    let mut fields = Value::Object(object! {
         "plugin": plugin,
         "operation": name,
         "executor": executor,
         "inputs": inputs,
         "has_intrinsic_functions": false,
-        "max_retries": settings.max_retries,
-        "retry_interval": settings.retry_interval,
-        "timeout": settings.timeout,
-        "timeout_recoverable": settings.timeout_recoverable,
+        "max_retries": &settings.max_retries,
+        "retry_interval": &settings.retry_interval,
+        "timeout": &settings.timeout,
+        "timeout_recoverable": &settings.timeout_recoverable,
     });
     if let (false, Some(fields)) = (types.is_empty(), fields.as_object_mut()) {
-        fields.insert("inputs_types".to_owned(), Value::Object(types));
+        fields.insert("inputs_types", Value::Object(types));
     }
     fields
 }

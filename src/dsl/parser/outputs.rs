@@ -1,13 +1,15 @@
 //! `outputs`, `capabilities` and labels.
 
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use crate::dsl::value::{List, Map, Value, object};
 
 use super::context::{Context, map};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// Outputs or capabilities, as written.
 pub(super) fn read(context: &Context<'_>, section: &str) -> Value {
-    let fields = |(name, fields): (&String, &Value)| {
+    let fields = |(name, fields): (&Arc<str>, &Value)| {
         (name.clone(), Value::Object(map(Some(fields)).clone()))
     };
     Value::Object(context.section(section).iter().map(fields).collect())
@@ -18,13 +20,13 @@ pub(super) fn labels(context: &Context<'_>, section: &str, may_be_functions: boo
     let mut labels = Map::new();
     for (name, fields) in context.section(section) {
         let values = map(Some(fields)).get("values").and_then(Value::as_array);
-        let values = values.map_or(&[][..], Vec::as_slice);
+        let values = values.map_or(&[][..], List::as_slice);
         let path = Path::from([section, name, "values"]);
         for (position, value) in values.iter().enumerate() {
             let checked = check_label(context, value, may_be_functions, &path.then(position));
             context.take(checked);
         }
-        labels.insert(name.clone(), json!({ "values": values }));
+        labels.insert(name.clone(), Value::Object(object! { "values": values }));
     }
     Value::Object(labels)
 }

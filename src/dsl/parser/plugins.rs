@@ -1,7 +1,9 @@
 //! `plugins`: who runs operations and workflows.
 
+use std::sync::Arc;
+
+use crate::dsl::value::{Map, Value};
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
 
 use super::context::{Context, map, or_null, text};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
@@ -9,12 +11,12 @@ use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 /// A plugin, as nodes of the plan carry it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plugin {
-    pub name: String,
+    pub name: Arc<str>,
     pub executor: String,
-    fields: Map<String, Value>,
+    fields: Map,
 }
 
-pub(super) type Plugins = IndexMap<String, Plugin>;
+pub(super) type Plugins = IndexMap<Arc<str>, Plugin>;
 
 const TEXTS: [&str; 7] = [
     "install_arguments",
@@ -28,18 +30,14 @@ const TEXTS: [&str; 7] = [
 
 pub(super) fn read(context: &Context<'_>) -> Plugins {
     let section = context.section("plugins");
-    let plugin = |(name, fields): (&String, &Value)| {
+    let plugin = |(name, fields): (&Arc<str>, &Value)| {
         let plugin = context.take(one(context, name, map(Some(fields))))?;
         Some((name.clone(), plugin))
     };
     section.iter().filter_map(plugin).collect()
 }
 
-fn one(
-    context: &Context<'_>,
-    name: &str,
-    fields: &Map<String, Value>,
-) -> Result<Plugin, Diagnostic> {
+fn one(context: &Context<'_>, name: &str, fields: &Map) -> Result<Plugin, Diagnostic> {
     let path = Path::from(["plugins", name]);
     let executor = text(fields, "executor").unwrap_or_default();
     let known = ["central_deployment_agent", "host_agent"];
@@ -63,36 +61,32 @@ fn one(
     }
     check_properties(context, fields, &path)?;
     let mut result = Map::new();
-    result.insert("source".to_owned(), or_null(fields, "source"));
-    result.insert("executor".to_owned(), executor.into());
-    result.insert("install".to_owned(), install.into());
+    result.insert("source", or_null(fields, "source"));
+    result.insert("executor", executor.into());
+    result.insert("install", install.into());
     for key in TEXTS {
         result.insert(key.to_owned(), or_null(fields, key));
     }
     let description = or_null(fields, "properties_description");
-    result.insert("properties_description".to_owned(), description);
+    result.insert("properties_description", description);
     let properties = map(fields.get("properties")).clone();
-    result.insert("properties".to_owned(), Value::Object(properties));
-    result.insert("name".to_owned(), name.into());
+    result.insert("properties", Value::Object(properties));
+    result.insert("name", name.into());
     Ok(Plugin {
-        name: name.to_owned(),
+        name: name.into(),
         executor: executor.to_owned(),
         fields: result,
     })
 }
 
-fn check_properties(
-    context: &Context<'_>,
-    fields: &Map<String, Value>,
-    path: &Path,
-) -> Result<(), Diagnostic> {
+fn check_properties(context: &Context<'_>, fields: &Map, path: &Path) -> Result<(), Diagnostic> {
     let mut properties = map(fields.get("properties")).iter();
     let Some((name, _)) = properties.find(|(_, property)| !property.is_object()) else {
         return Ok(());
     };
     let message = format!("the property '{name}' has no schema");
     let exception = Exception::Uncontrolled("ValueError");
-    let path = path.then("properties").then(name.as_str());
+    let path = path.then("properties").then(name);
     Err(context
         .diagnostic(exception, None, message, path)
         .expected("a map"))
@@ -103,11 +97,11 @@ impl Plugin {
     pub(super) fn with_executor(&self, executor: &str) -> Self {
         let mut plugin = self.clone();
         plugin.executor = executor.to_owned();
-        plugin.fields.insert("executor".to_owned(), executor.into());
+        plugin.fields.insert("executor", executor.into());
         plugin
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         Value::Object(self.fields.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! Property schemas: of node types, relationships, data types, policies, and the inputs of
 //! operations.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::Version;
 use super::context::{Context, map, text};
@@ -9,18 +9,18 @@ use super::values::{DataTypes, Misfit, PRIMITIVES, fit, fit_default, is_primitiv
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 
 /// A schema and the defaults as they were written, before data types filled them in.
-pub(super) type Schema = Map<String, Value>;
+pub(super) type Schema = Map;
 
 /// Reads a map of property schemas.
 pub(super) fn read(
     context: &Context<'_>,
-    written: &Map<String, Value>,
+    written: &Map,
     types: &DataTypes,
     path: &Path,
 ) -> Result<Schema, Diagnostic> {
     let mut schema = Map::new();
     for (name, property) in written {
-        let below = path.then(name.as_str());
+        let below = path.then(name);
         let Some(fields) = property.as_object() else {
             let message = format!("the property '{name}' has no schema");
             return Err(context
@@ -36,7 +36,7 @@ pub(super) fn read(
             let empty = Value::Object(Map::new());
             let default = fit_default(&empty, text(fields, "type"), types)
                 .map_err(|misfit| misfit_at(context, misfit, &below))?;
-            property.insert("default".to_owned(), default);
+            property.insert("default", default);
         }
         schema.insert(name.clone(), Value::Object(property));
     }
@@ -55,11 +55,11 @@ pub(super) enum Default {
 /// Reads one schema: its type must be known and its default must fit.
 pub(super) fn one(
     context: &Context<'_>,
-    fields: &Map<String, Value>,
+    fields: &Map,
     types: &DataTypes,
     default_rule: Default,
     path: &Path,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map, Diagnostic> {
     let mut result = fields.clone();
     let Some(declared) = text(fields, "type").filter(|declared| !declared.is_empty()) else {
         return Ok(result);
@@ -72,7 +72,7 @@ pub(super) fn one(
             Default::Complete => fit(default, Some(declared), types),
         };
         let fitted = fitted.map_err(|misfit| misfit_at(context, misfit, &path.then("default")))?;
-        result.insert("default".to_owned(), fitted);
+        result.insert("default", fitted);
     }
     Ok(result)
 }
@@ -96,9 +96,7 @@ pub(super) fn check_type(
         return Ok(());
     }
     let message = format!("there is no type '{declared}'");
-    let known = PRIMITIVES
-        .into_iter()
-        .chain(types.keys().map(String::as_str));
+    let known = PRIMITIVES.into_iter().chain(types.names());
     Err(context
         .logic(103, message, path.clone())
         .expected("a primitive type or the name of a data type")
@@ -119,12 +117,7 @@ fn type_since(declared: &str) -> Version {
 ///
 /// `written` holds the type's own properties before defaults were filled in: redefining a property
 /// with the same data type lays only what was written over the parent's default.
-pub(super) fn inherit(
-    own: Schema,
-    written: &Map<String, Value>,
-    parent: &Schema,
-    types: &DataTypes,
-) -> Schema {
+pub(super) fn inherit(own: Schema, written: &Map, parent: &Schema, types: &DataTypes) -> Schema {
     let mut result = own;
     for (name, inherited) in parent {
         let Some(property) = result.get_mut(name).and_then(Value::as_object_mut) else {
@@ -149,7 +142,7 @@ pub(super) fn inherit(
             || lower.clone(),
             |upper| overlay(&lower, upper, &declared, types),
         );
-        property.insert("default".to_owned(), default);
+        property.insert("default", default);
     }
     result
 }

@@ -1,17 +1,15 @@
 //! Relationships of node templates.
 
-use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+use crate::dsl::value::{Map, Value, object};
 
 use super::context::{Context, map, text};
-use super::interfaces::{self, Owner};
-use super::operations::{self, Finder, Resolved};
+use super::operations::{Finder, Need};
 use super::properties;
 use super::types::{self, Type, Types};
 use super::values::{DataTypes, merge_properties};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
-
-/// One side's interfaces as the plan shows them, and its operations by name.
-type Side = (Value, Vec<(Vec<String>, Resolved)>);
 
 const CONTAINED_IN: &str = "cloudify.relationships.contained_in";
 const LIFECYCLE_OPERATION: &str = "cloudify.relationships.depends_on_lifecycle_operation";
@@ -19,10 +17,11 @@ const LIFECYCLE_OPERATION: &str = "cloudify.relationships.depends_on_lifecycle_o
 /// A relationship of a node, resolved.
 #[derive(Debug)]
 pub(super) struct Relationship {
-    pub target: String,
+    pub target: Arc<str>,
     pub is_containment: bool,
-    pub source_operations: Vec<(Vec<String>, Resolved)>,
-    pub target_operations: Vec<(Vec<String>, Resolved)>,
+    /// The plugins that its source and its target need for it.
+    pub source_plugins: Arc<[Need]>,
+    pub target_plugins: Arc<[Need]>,
     pub fields: Value,
 }
 
@@ -64,12 +63,7 @@ impl Reader<'_> {
         Ok(relationships)
     }
 
-    fn one(
-        &self,
-        node: &str,
-        fields: &Map<String, Value>,
-        path: &Path,
-    ) -> Result<Relationship, Diagnostic> {
+    fn one(&self, node: &str, fields: &Map, path: &Path) -> Result<Relationship, Diagnostic> {
         let type_name = text(fields, "type").unwrap_or_default();
         let target = text(fields, "target").unwrap_or_default();
         let relationship_type = self.check(node, type_name, target, path)?;
@@ -81,26 +75,29 @@ impl Reader<'_> {
         if relationship_type.is_a(LIFECYCLE_OPERATION) {
             self.check_lifecycle_operation(given, target, path)?;
         }
-        let (source_interfaces, source_operations) =
-            self.side(fields, ("source_interfaces", 0), relationship_type, path)?;
-        let (target_interfaces, target_operations) =
-            self.side(fields, ("target_interfaces", 1), relationship_type, path)?;
-        let fields = json!({
+        let side = |(key, position): (&str, usize)| {
+            let of_type = relationship_type.interfaces(position);
+            self.finder
+                .apply(fields.get(key), of_type, 19, &path.then(key))
+        };
+        let source = side(("source_interfaces", 0))?;
+        let target_side = side(("target_interfaces", 1))?;
+        let fields = object! {
             "type": type_name,
             "target_id": target,
             "properties": properties,
-            "source_interfaces": source_interfaces,
-            "target_interfaces": target_interfaces,
-            "source_operations": operations::named(&source_operations),
-            "target_operations": operations::named(&target_operations),
-            "type_hierarchy": relationship_type.hierarchy,
-        });
+            "source_interfaces": source.interfaces,
+            "target_interfaces": target_side.interfaces,
+            "source_operations": source.operations,
+            "target_operations": target_side.operations,
+            "type_hierarchy": &relationship_type.hierarchy,
+        };
         Ok(Relationship {
-            target: target.to_owned(),
+            target: target.into(),
             is_containment: relationship_type.is_a(CONTAINED_IN),
-            source_operations,
-            target_operations,
-            fields,
+            source_plugins: source.plugins,
+            target_plugins: target_side.plugins,
+            fields: Value::Object(fields),
         })
     }
 
@@ -126,14 +123,14 @@ impl Reader<'_> {
             return Err(self
                 .context
                 .logic(26, message, path.then("type"))
-                .did_you_mean(type_name, self.types.keys().map(String::as_str)));
+                .did_you_mean(type_name, self.types.keys().map(|name| &**name)));
         };
         if !templates.contains_key(target) {
             let message = format!("there is no node template '{target}'");
             return Err(self
                 .context
                 .logic(25, message, path.then("target"))
-                .did_you_mean(target, templates.keys().map(String::as_str)));
+                .did_you_mean(target, templates.names()));
         }
         if target == node {
             let message = format!("'{node}' has a relationship with itself");
@@ -142,26 +139,10 @@ impl Reader<'_> {
         Ok(relationship_type)
     }
 
-    /// `key` and `position` name the same side, in the blueprint and in the type.
-    fn side(
-        &self,
-        fields: &Map<String, Value>,
-        (key, position): (&str, usize),
-        relationship_type: &Type,
-        path: &Path,
-    ) -> Result<Side, Diagnostic> {
-        let below = path.then(key);
-        let own = interfaces::read(self.context, fields.get(key), Owner::Template, &below)?;
-        let of_type = relationship_type.interfaces(position);
-        let merged = interfaces::apply(self.context, &own, of_type, &below)?;
-        let resolved = self.finder.resolve_all(&merged, 19, &below)?;
-        Ok((interfaces::to_json(&merged), resolved))
-    }
-
     /// The operation waited for must be one the target has.
     fn check_lifecycle_operation(
         &self,
-        given: &Map<String, Value>,
+        given: &Map,
         target: &str,
         path: &Path,
     ) -> Result<(), Diagnostic> {
@@ -181,6 +162,6 @@ impl Reader<'_> {
         Err(self
             .context
             .logic(216, message, path.then("properties").then("operation"))
-            .did_you_mean(operation, lifecycle.keys().map(String::as_str)))
+            .did_you_mean(operation, lifecycle.names()))
     }
 }

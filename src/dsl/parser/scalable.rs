@@ -1,6 +1,6 @@
 //! How many instances: of nodes and of scaling groups.
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use super::context::{Context, is_function};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
@@ -11,7 +11,7 @@ const UNBOUNDED: i64 = -1;
 /// The instances of a node template, by its capabilities or by the older `instances`.
 pub(super) fn of_node(
     context: &Context<'_>,
-    fields: &Map<String, Value>,
+    fields: &Map,
     path: &Path,
 ) -> Result<Value, Diagnostic> {
     let given = |key: &str| fields.get(key).filter(|value| !value.is_null());
@@ -38,7 +38,7 @@ pub(super) fn of_node(
             .diagnostic(Exception::Format, 1, message, below)
             .expected("an integer not below 0"));
     }
-    Ok(json!({
+    Ok(Value::Object(object! {
         "min_instances": 0,
         "max_instances": UNBOUNDED,
         "default_instances": deploy,
@@ -50,7 +50,7 @@ pub(super) fn of_node(
 /// The properties of a scalable thing with their defaults. Functions are left to be evaluated.
 pub(super) fn properties_of(
     context: &Context<'_>,
-    written: Option<&Map<String, Value>>,
+    written: Option<&Map>,
     path: &Path,
 ) -> Result<Value, Diagnostic> {
     let value = |key: &str, default: i64| {
@@ -84,12 +84,12 @@ pub(super) fn properties_of(
         most = UNBOUNDED.into();
     }
     check_limits(context, [&default, &least, &most], path)?;
-    Ok(json!({
+    Ok(Value::Object(object! {
         "min_instances": least,
         "max_instances": most,
-        "default_instances": default,
-        "current_instances": default,
-        "planned_instances": default,
+        "default_instances": &default,
+        "current_instances": &default,
+        "planned_instances": &default,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Scaling groups: what the policies make of groups, and which members containment already implies.
 
+use crate::dsl::value::{Map, Value, object};
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
 
 use super::context::{Context, map};
 use super::nodes::Nodes;
@@ -10,10 +10,10 @@ use crate::dsl::diagnostics::{Diagnostic, Path};
 /// The `scaling_groups` section of the plan.
 pub(super) fn read(
     context: &Context<'_>,
-    groups: &Map<String, Value>,
-    policies: &Map<String, Value>,
+    groups: &Map,
+    policies: &Map,
     nodes: &Nodes,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map, Diagnostic> {
     let mut scaling = Scaling {
         context,
         nodes,
@@ -37,7 +37,8 @@ pub(super) fn read(
     scaling.check_containment()?;
     scaling.drop_implied();
     let group = |(name, members): (&&str, &Vec<&str>)| {
-        let fields = json!({ "members": members, "properties": properties.get(name) });
+        let fields =
+            Value::Object(object! { "members": members, "properties": properties.get(name) });
         ((*name).to_owned(), fields)
     };
     Ok(scaling.members.iter().map(group).collect())
@@ -188,7 +189,7 @@ impl<'a> Scaling<'a> {
                 let of_container = self.chain(container);
                 let shared = chain.iter().position(|group| of_container.contains(group));
                 match shared {
-                    Some(0) => dropped.push((chain.first().copied(), node.as_str())),
+                    Some(0) => dropped.push((chain.first().copied(), &**node)),
                     Some(position) => {
                         let below = chain.get(position - 1).copied().unwrap_or_default();
                         dropped.push((chain.get(position).copied(), below));

@@ -1,9 +1,11 @@
 //! `deployment_settings`: what deployments made of the blueprint start with.
 
+use std::sync::Arc;
+
+use crate::dsl::value::{Map, Value};
 use chrono::{Datelike, MappedLocalTime};
 use chrono::{NaiveDateTime, NaiveTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
 
 use super::context::{Context, map, text};
 use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
@@ -11,7 +13,7 @@ use crate::dsl::diagnostics::{Diagnostic, Exception, Path};
 const SECTION: &str = "deployment_settings";
 const WEEKDAYS: [&str; 7] = ["su", "mo", "tu", "we", "th", "fr", "sa"];
 
-pub(super) fn read(context: &Context<'_>) -> Result<Map<String, Value>, Diagnostic> {
+pub(super) fn read(context: &Context<'_>) -> Result<Map, Diagnostic> {
     let Some(written) = context.value(SECTION).and_then(Value::as_object) else {
         return Ok(Map::new());
     };
@@ -22,15 +24,11 @@ pub(super) fn read(context: &Context<'_>) -> Result<Map<String, Value>, Diagnost
         let schedule = self::schedule(context, map(Some(schedule)), &path)?;
         schedules.insert(name.clone(), Value::Object(schedule));
     }
-    settings.insert("default_schedules".to_owned(), Value::Object(schedules));
+    settings.insert("default_schedules", Value::Object(schedules));
     Ok(settings)
 }
 
-fn schedule(
-    context: &Context<'_>,
-    fields: &Map<String, Value>,
-    path: &Path,
-) -> Result<Map<String, Value>, Diagnostic> {
+fn schedule(context: &Context<'_>, fields: &Map, path: &Path) -> Result<Map, Diagnostic> {
     check_weekdays(context, fields, &path.then("weekdays"))?;
     check_parameters(context, fields, &path.then("workflow_parameters"))?;
     let zone = text(fields, "timezone").filter(|zone| !zone.is_empty());
@@ -59,11 +57,7 @@ fn bad_time(context: &Context<'_>, problem: String, path: &Path) -> Diagnostic {
         .expected("an interval such as '2 days', '+1h' from now, or 'YYYY-MM-DD HH:MM'")
 }
 
-fn check_weekdays(
-    context: &Context<'_>,
-    fields: &Map<String, Value>,
-    path: &Path,
-) -> Result<(), Diagnostic> {
+fn check_weekdays(context: &Context<'_>, fields: &Map, path: &Path) -> Result<(), Diagnostic> {
     let days = fields.get("weekdays").and_then(Value::as_array);
     for (position, day) in days.into_iter().flatten().enumerate() {
         let written = day.as_str().unwrap_or_default().to_lowercase();
@@ -78,14 +72,10 @@ fn check_weekdays(
 }
 
 /// Parameters of a scheduled workflow are fixed before any attribute exists.
-fn check_parameters(
-    context: &Context<'_>,
-    fields: &Map<String, Value>,
-    path: &Path,
-) -> Result<(), Diagnostic> {
+fn check_parameters(context: &Context<'_>, fields: &Map, path: &Path) -> Result<(), Diagnostic> {
     let parameters = map(fields.get("workflow_parameters"));
-    let is_attribute = |(name, value): (&String, &Value)| {
-        name == "get_attribute" || map(Some(value)).contains_key("get_attribute")
+    let is_attribute = |(name, value): (&Arc<str>, &Value)| {
+        &**name == "get_attribute" || map(Some(value)).contains_key("get_attribute")
     };
     if !parameters.iter().any(is_attribute) {
         return Ok(());

@@ -1,13 +1,14 @@
 //! Node types and relationship types: properties and interfaces with everything they inherit.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use crate::dsl::value::{List, Map, Value, object};
 use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
 
 use super::context::{Context, map, text};
 use super::derive;
-use super::interfaces::{self, Interfaces, Owner};
+use super::interfaces::{self, OfType, Owner};
 use super::properties;
 use super::values::DataTypes;
 use crate::dsl::diagnostics::{Diagnostic, Path};
@@ -16,14 +17,14 @@ use crate::dsl::diagnostics::{Diagnostic, Path};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Type {
     pub derived_from: Option<String>,
-    pub properties: Map<String, Value>,
+    pub properties: Map,
     /// Of node types: `interfaces`; of relationships: source and target.
-    pub interfaces: Vec<Interfaces>,
+    pub interfaces: Vec<OfType>,
     /// Ancestors from the root, and the type itself.
-    pub hierarchy: Vec<String>,
+    pub hierarchy: List,
 }
 
-pub(super) type Types = IndexMap<String, Type>;
+pub(super) type Types = IndexMap<Arc<str>, Type>;
 
 /// Which section, and under which keys its types keep interfaces.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +64,7 @@ pub(super) fn read(
         });
         match result {
             Ok(Some(result)) => {
-                types.insert(name.to_owned(), result);
+                types.insert(name.into(), result);
             }
             Ok(None) => {
                 broken.insert(name);
@@ -104,15 +105,19 @@ fn one(
         let owner = Owner::Type(data_types);
         let own = interfaces::read(context, fields.get(*key), owner, &path.then(*key))?;
         let inherited = parent.and_then(|parent| parent.interfaces.get(position));
-        all.push(match inherited {
-            Some(inherited) => interfaces::inherit(own, inherited),
+        let interfaces = match inherited {
+            Some(inherited) => interfaces::inherit(own, &inherited.interfaces),
             None => own,
+        };
+        all.push(OfType {
+            interfaces,
+            ..OfType::default()
         });
     }
     let mut hierarchy = parent
         .map(|parent| parent.hierarchy.clone())
         .unwrap_or_default();
-    hierarchy.push(name.to_owned());
+    hierarchy.push(name.into());
     let derived_from = text(fields, "derived_from").map(str::to_owned);
     Ok(Type {
         derived_from,
@@ -123,28 +128,30 @@ fn one(
 }
 
 impl Type {
-    pub(super) fn interfaces(&self, position: usize) -> &Interfaces {
-        static NONE: std::sync::LazyLock<Interfaces> = std::sync::LazyLock::new(Interfaces::new);
-        self.interfaces.get(position).unwrap_or(&NONE)
+    /// The interfaces under one of the keys of the kind of type.
+    pub(super) fn interfaces(&self, position: usize) -> &OfType {
+        &self.interfaces[position]
     }
 
     pub(super) fn is_a(&self, ancestor: &str) -> bool {
-        self.hierarchy.iter().any(|name| name == ancestor)
+        self.hierarchy
+            .iter()
+            .any(|name| name.as_str() == Some(ancestor))
     }
 }
 
 /// The `relationships` section of the plan.
 pub(super) fn relationships_to_json(types: &Types) -> Value {
     let pairs = types.iter().map(|(name, relationship)| {
-        let mut fields = json!({
-            "properties": relationship.properties,
-            "source_interfaces": interfaces::to_json(relationship.interfaces(0)),
-            "target_interfaces": interfaces::to_json(relationship.interfaces(1)),
+        let mut fields = Value::Object(object! {
+            "properties": &relationship.properties,
+            "source_interfaces": interfaces::to_value(&relationship.interfaces(0).interfaces),
+            "target_interfaces": interfaces::to_value(&relationship.interfaces(1).interfaces),
             "name": name,
-            "type_hierarchy": relationship.hierarchy,
+            "type_hierarchy": &relationship.hierarchy,
         });
         if let (Some(parent), Some(fields)) = (&relationship.derived_from, fields.as_object_mut()) {
-            fields.insert("derived_from".to_owned(), parent.as_str().into());
+            fields.insert("derived_from", parent.as_str().into());
         }
         (name.clone(), fields)
     });

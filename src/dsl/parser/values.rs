@@ -1,6 +1,6 @@
 //! Fitting values to declared types: properties of nodes, values of data types, inputs.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::context::{is_function, map, text};
 use crate::dsl::diagnostics::{Path, Step, closest};
@@ -61,7 +61,7 @@ impl Misfit {
 }
 
 /// The data types of a plan: name to `{properties: {name: {type, default, required}}}`.
-pub type DataTypes = Map<String, Value>;
+pub type DataTypes = Map;
 
 /// Fits a value to a type. The result has the defaults of data types filled in.
 pub fn fit(value: &Value, declared: Option<&str>, types: &DataTypes) -> Result<Value, Misfit> {
@@ -87,10 +87,10 @@ pub(super) fn fit_default(
 
 /// Merges given properties over the schema of a type: every required one must be there in the end.
 pub(super) fn merge_properties(
-    given: &Map<String, Value>,
-    schema: &Map<String, Value>,
+    given: &Map,
+    schema: &Map,
     types: &DataTypes,
-) -> Result<Map<String, Value>, Misfit> {
+) -> Result<Map, Misfit> {
     Fitting {
         types,
         missing_is_error: true,
@@ -174,16 +174,11 @@ impl Fitting<'_> {
 
     /// Schema order; for each property the given value, else the inherited one, else the schema's
     /// default.
-    fn merge(
-        &self,
-        given: &Map<String, Value>,
-        schema: &Map<String, Value>,
-        inherited: &Map<String, Value>,
-    ) -> Result<Map<String, Value>, Misfit> {
+    fn merge(&self, given: &Map, schema: &Map, inherited: &Map) -> Result<Map, Misfit> {
         if let Some(unknown) = given.keys().find(|key| !schema.contains_key(*key)) {
             let mut misfit = Misfit::new(106, format!("there is no property '{unknown}'"));
-            misfit.suggestion = closest(unknown, schema.keys().map(String::as_str));
-            misfit.expected = Some(format!("one of {}", list(schema.keys())));
+            misfit.suggestion = closest(unknown, schema.names());
+            misfit.expected = Some(format!("one of {}", list(schema.names())));
             return Err(misfit.below(unknown));
         }
         let external = given
@@ -241,12 +236,12 @@ fn brief(value: &Value) -> String {
     }
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.map(String::as_str).collect::<Vec<_>>().join(", ")
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a property or input must have a value, as its schema says.
-pub(super) fn is_required(schema: &Map<String, Value>) -> bool {
+pub(super) fn is_required(schema: &Map) -> bool {
     schema
         .get("required")
         .and_then(Value::as_bool)

@@ -1,7 +1,9 @@
 //! `workflows`: what can be run on a deployment.
 
+use std::sync::Arc;
+
+use crate::dsl::value::{Map, Value, object};
 use indexmap::IndexSet;
-use serde_json::{Map, Value, json};
 
 use super::context::{Context, map, or_null, text};
 use super::inputs;
@@ -13,7 +15,7 @@ use crate::dsl::diagnostics::{Diagnostic, Path};
 /// The workflows of the plan, and the plugins that run them.
 #[derive(Debug, Default)]
 pub(super) struct Workflows {
-    pub workflows: Map<String, Value>,
+    pub workflows: Map,
     pub plugins_to_install: Vec<Value>,
 }
 
@@ -33,7 +35,7 @@ pub(super) fn read(
         }
     }
     let plugins = used.iter().filter_map(|name| finder.plugins.get(name));
-    let plugins_to_install = plugins.map(super::plugins::Plugin::to_json).collect();
+    let plugins_to_install = plugins.map(super::plugins::Plugin::to_value).collect();
     Workflows {
         workflows: result,
         plugins_to_install,
@@ -46,7 +48,7 @@ fn one(
     data_types: &DataTypes,
     written: &Value,
     path: &Path,
-) -> Result<(String, Value), Diagnostic> {
+) -> Result<(Arc<str>, Value), Diagnostic> {
     let fields = map(Some(written));
     let mapping = written
         .as_str()
@@ -64,7 +66,7 @@ fn one(
     let mut script = |key: &str| -> Result<(), Diagnostic> {
         finder.check_script_inputs(&parameters, path)?;
         let description = "Workflow script executed by the script plugin";
-        let parameter = json!({ "default": mapping, "description": description });
+        let parameter = Value::Object(object! { "default": mapping, "description": description });
         parameters.insert(key.to_owned(), parameter);
         Ok(())
     };
@@ -83,8 +85,8 @@ fn one(
         .get("is_cascading")
         .and_then(Value::as_bool)
         .unwrap_or(false);
-    let workflow = json!({
-        "plugin": plugin.name,
+    let workflow = Value::Object(object! {
+        "plugin": &plugin.name,
         "operation": operation,
         "parameters": parameters,
         "is_cascading": is_cascading,
@@ -95,14 +97,14 @@ fn one(
 
 fn parameters(
     context: &Context<'_>,
-    written: &Map<String, Value>,
+    written: &Map,
     data_types: &DataTypes,
     path: &Path,
-) -> Result<Map<String, Value>, Diagnostic> {
+) -> Result<Map, Diagnostic> {
     let path = path.then("parameters");
     let mut parameters = Map::new();
     for (name, fields) in written {
-        let below = path.then(name.as_str());
+        let below = path.then(name);
         let fields = map(Some(fields));
         let schema = properties::one(context, fields, data_types, Default::Complete, &below)?;
         inputs::check_item_type(context, fields, &below)?;
@@ -112,11 +114,7 @@ fn parameters(
     Ok(parameters)
 }
 
-fn check_rules(
-    context: &Context<'_>,
-    rules: &Map<String, Value>,
-    path: &Path,
-) -> Result<(), Diagnostic> {
+fn check_rules(context: &Context<'_>, rules: &Map, path: &Path) -> Result<(), Diagnostic> {
     let active = rules.get("node_instances_active").and_then(Value::as_array);
     for (position, item) in active.into_iter().flatten().enumerate() {
         let known = ["all", "partial", "none"];

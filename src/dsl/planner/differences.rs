@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{List, Map, Value, object};
 
 use super::forest::Forest;
 use super::instances::describe_one;
@@ -22,25 +22,25 @@ pub(super) struct Differences<'d, 'c> {
 /// Instances to report, each once.
 #[derive(Default)]
 struct Report {
-    listed: Vec<Map<String, Value>>,
+    listed: Vec<Map>,
     by_id: HashMap<String, usize>,
 }
 
 impl Report {
     /// Adds relationships to an instance, which is listed from now on.
-    fn relate(&mut self, described: Map<String, Value>, added: Vec<Value>) {
+    fn relate(&mut self, described: Map, added: Vec<Value>) {
         self.entry(described, added);
     }
 
     /// The same for an instance that is itself modified.
-    fn modify(&mut self, described: Map<String, Value>, added: Vec<Value>, modification: &str) {
+    fn modify(&mut self, described: Map, added: Vec<Value>, modification: &str) {
         let at = self.entry(described, added);
         if let Some(listed) = self.listed.get_mut(at) {
-            listed.insert("modification".into(), Value::from(modification));
+            listed.insert("modification", Value::from(modification));
         }
     }
 
-    fn entry(&mut self, mut described: Map<String, Value>, mut added: Vec<Value>) -> usize {
+    fn entry(&mut self, mut described: Map, added: Vec<Value>) -> usize {
         let id = described
             .get("id")
             .and_then(Value::as_str)
@@ -51,13 +51,13 @@ impl Report {
                 .get_mut(at)
                 .and_then(|listed| listed.get_mut("relationships")?.as_array_mut());
             if let Some(relationships) = relationships {
-                relationships.append(&mut added);
+                relationships.extend(added);
             }
             return at;
         }
         let at = self.listed.len();
         self.by_id.insert(id.to_owned(), at);
-        described.insert("relationships".into(), Value::Array(added));
+        described.insert("relationships", Value::from(added));
         self.listed.push(described);
         at
     }
@@ -221,7 +221,7 @@ impl Differences<'_, '_> {
     }
 
     /// The instance without relationships.
-    fn bare(&self, index: usize) -> Map<String, Value> {
+    fn bare(&self, index: usize) -> Map {
         let id = self.forest.get(index).id.as_str();
         match self.given(id).filter(|_| !self.is_new(index)) {
             Some(given) => as_given(given),
@@ -231,8 +231,8 @@ impl Differences<'_, '_> {
 
     fn relationships(&self, index: usize, ties: &[Tie]) -> Vec<Value> {
         let mut described = describe_one(self.topology, self.forest, index, ties);
-        match described.remove("relationships") {
-            Some(Value::Array(relationships)) => relationships,
+        match described.shift_remove("relationships") {
+            Some(Value::Array(relationships)) => relationships.into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -247,7 +247,7 @@ fn key_of(relationship: &Value) -> (&str, &str) {
 
 /// A relationship as plans write it, whatever else a manager knows about it.
 fn plain(relationship: &Value) -> Value {
-    json!({
+    Value::Object(object! {
         "type": relationship.get("type"),
         "target_name": relationship.get("target_name"),
         "target_id": relationship.get("target_id"),
@@ -255,19 +255,19 @@ fn plain(relationship: &Value) -> Value {
 }
 
 /// An instance there was, as plans write it, without relationships.
-fn as_given(given: &Value) -> Map<String, Value> {
+fn as_given(given: &Value) -> Map {
     let node = node_of(given).map_or(Value::Null, Value::from);
     let mut described = Map::new();
-    described.insert("id".into(), given.get("id").cloned().unwrap_or_default());
-    described.insert("name".into(), node.clone());
-    described.insert("node_id".into(), node);
+    described.insert("id", given.get("id").cloned().unwrap_or_default());
+    described.insert("name", node.clone());
+    described.insert("node_id", node);
     if let Some(host) = given.get("host_id").filter(|host| host.is_string()) {
-        described.insert("host_id".into(), host.clone());
+        described.insert("host_id", host.clone());
     }
-    described.insert("relationships".into(), Value::Array(Vec::new()));
+    described.insert("relationships", Value::Array(List::default()));
     let groups = given.get("scaling_groups").and_then(Value::as_array);
     if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
-        described.insert("scaling_groups".into(), Value::Array(groups.clone()));
+        described.insert("scaling_groups", Value::Array(groups.clone()));
     }
     described
 }

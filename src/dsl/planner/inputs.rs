@@ -1,6 +1,6 @@
 //! Setting the inputs of a deployment.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::prepare::PrepareOptions;
 use crate::dsl::constraints::{ValuesGetter, auto_correct, check_value, default_of_type};
@@ -13,7 +13,7 @@ pub(super) fn set(
     plan: &Plan,
     options: &PrepareOptions,
     getter: Option<&dyn ValuesGetter>,
-) -> Result<Map<String, Value>, DslError> {
+) -> Result<Map, DslError> {
     let none = Map::new();
     let defined = plan.object("inputs").unwrap_or(&none);
     let data_types = plan.object("data_types").unwrap_or(&none);
@@ -25,7 +25,7 @@ pub(super) fn set(
             if schema.get("required") == Some(&Value::Bool(false)) {
                 values.insert(name.clone(), Value::Null);
             } else {
-                missing.push(name.as_str());
+                missing.push(&**name);
             }
             continue;
         };
@@ -56,18 +56,13 @@ pub(super) fn set(
             None,
             format!("unknown input '{name}'"),
         )
-        .did_you_mean(name, defined.keys().map(String::as_str))
+        .did_you_mean(name, defined.names())
     });
     DslError::from_all(unknown.collect()).map_or(Ok(values), Err)
 }
 
 /// The value given, else the default, else what the defaults of its data type make.
-fn choose(
-    name: &str,
-    schema: &Value,
-    given: &Map<String, Value>,
-    data_types: &Map<String, Value>,
-) -> Option<Value> {
+fn choose(name: &str, schema: &Value, given: &Map, data_types: &Map) -> Option<Value> {
     if let Some(value) = given.get(name) {
         return Some(value.clone());
     }
@@ -78,10 +73,7 @@ fn choose(
 }
 
 /// The inputs with the calls in them evaluated as far as someone asked for them.
-pub(super) fn show_delivered(
-    mut inputs: Map<String, Value>,
-    delivered: Vec<Delivered>,
-) -> Map<String, Value> {
+pub(super) fn show_delivered(mut inputs: Map, delivered: Vec<Delivered>) -> Map {
     for part in delivered {
         let mut place = inputs.get_mut(&part.input);
         for step in &part.path {

@@ -1,6 +1,6 @@
 //! The node instances of a new deployment.
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use super::forest::Forest;
 use super::ids::{IdSource, Ids};
@@ -75,37 +75,39 @@ pub(super) fn describe_one(
     forest: &Forest,
     index: usize,
     ties: &[super::links::Tie],
-) -> Map<String, Value> {
+) -> Map {
     let instance = forest.get(index);
     let entity = topology.entity(instance.entity);
     let mut described = Map::new();
-    described.insert("id".into(), Value::from(instance.id.as_str()));
-    described.insert("name".into(), Value::from(entity.name));
-    described.insert("node_id".into(), Value::from(entity.name));
+    described.insert("id", Value::from(instance.id.as_str()));
+    described.insert("name", Value::from(entity.name));
+    described.insert("node_id", Value::from(entity.name));
     if let Some(host) = entity.host {
         let id = forest
             .host(topology, index)
             .map_or(host, |host| forest.get(host).id.as_str());
-        described.insert("host_id".into(), Value::from(id));
+        described.insert("host_id", Value::from(id));
     }
     let relationships = ties
         .iter()
         .map(|tie| {
             let target = forest.get(tie.target);
-            json!({
+            Value::Object(object! {
                 "type": entity.kind_at(tie.position),
                 "target_name": topology.entity(target.entity).name,
-                "target_id": target.id,
+                "target_id": &*target.id,
             })
         })
         .collect();
-    described.insert("relationships".into(), Value::Array(relationships));
+    described.insert("relationships", Value::Array(relationships));
     let groups: Vec<Value> = forest
         .groups(topology, index)
-        .map(|group| json!({"name": topology.entity(group.entity).name, "id": group.id}))
+        .map(|group| {
+            Value::Object(object! {"name": topology.entity(group.entity).name, "id": &*group.id})
+        })
         .collect();
     if !groups.is_empty() {
-        described.insert("scaling_groups".into(), Value::Array(groups));
+        described.insert("scaling_groups", Value::from(groups));
     }
     described
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use crate::dsl::value::{Map, Value, object};
 
 use crate::dsl::Plan;
 use crate::dsl::functions::{Scope, capability_calls, places};
@@ -23,12 +23,12 @@ pub(super) fn find(plan: &Plan, node_instances: &[Value]) -> Vec<Value> {
         };
         for (path, deployment) in capability_calls(value, &place.path) {
             let contexts: Vec<Value> = match &place.scope {
-                Scope::Section(_) | Scope::Runtime(_) => vec![json!({})],
+                Scope::Section(_) | Scope::Runtime(_) => vec![Value::Object(Map::new())],
                 Scope::Node(own) => of_node
                     .get(&*own.node)
                     .unwrap_or(&none)
                     .iter()
-                    .map(|instance| json!({"self": instance.get("id")}))
+                    .map(|instance| Value::Object(object! {"self": instance.get("id")}))
                     .collect(),
                 Scope::Relationship { source, target } => of_node
                     .get(&*source.node)
@@ -46,9 +46,9 @@ pub(super) fn find(plan: &Plan, node_instances: &[Value]) -> Vec<Value> {
                 Value::Null
             };
             found.extend(contexts.into_iter().map(|context| {
-                json!({
-                    "function_identifier": path,
-                    "target_deployment": [name, deployment],
+                Value::Object(object! {
+                    "function_identifier": path.as_str(),
+                    "target_deployment": Value::from([&name, &deployment]),
                     "context": context,
                 })
             }));
@@ -66,10 +66,10 @@ fn relationship_context(instance: &Value, kind: &str, target: &str) -> Value {
     });
     let mut context = Map::new();
     let id = instance.get("id").cloned().unwrap_or_default();
-    context.insert("self".into(), id.clone());
-    context.insert("source".into(), id);
+    context.insert("self", id.clone());
+    context.insert("source", id);
     if let Some(target) = first.and_then(|relationship| relationship.get("target_id")) {
-        context.insert("target".into(), target.clone());
+        context.insert("target", target.clone());
     }
     Value::Object(context)
 }

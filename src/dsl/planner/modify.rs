@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::dsl::value::{Map, Value};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::differences::Differences;
 use super::forest::Forest;
@@ -22,8 +22,8 @@ pub struct Change<'c> {
     pub previous_node_instances: &'c [Value],
     /// For nodes and scaling groups: how many `instances` each parent gets, and which of them
     /// should go (`removed_ids_include_hint`) or stay (`removed_ids_exclude_hint`).
-    pub modified_nodes: &'c Map<String, Value>,
-    pub scaling_groups: &'c Map<String, Value>,
+    pub modified_nodes: &'c Map,
+    pub scaling_groups: &'c Map,
 }
 
 /// What changes: the instances concerned, marked with `modification`, and those related to them.

@@ -1,6 +1,6 @@
 //! From a parsed plan to the plan of a deployment.
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use super::ids::IdSource;
 use super::{inputs, instances, inter_deployment};
@@ -11,7 +11,7 @@ use crate::dsl::{DslError, Exception, Plan};
 /// How a plan is prepared.
 #[derive(Debug, Clone, Default)]
 pub struct PrepareOptions {
-    pub inputs: Map<String, Value>,
+    pub inputs: Map,
     /// Leave every function to be evaluated at runtime.
     pub runtime_only_evaluation: bool,
     /// Read strings as the numbers and booleans that inputs are declared to be.
@@ -52,8 +52,8 @@ pub fn prepare(
     let taken = options.taken_ids.iter().cloned();
     let node_instances = instances::instances(&prepared, ids, taken)?;
     let dependencies = inter_deployment::find(&prepared, &node_instances);
-    prepared.set("node_instances", Value::Array(node_instances));
-    prepared.set("inter_deployment_functions", Value::Array(dependencies));
+    prepared.set("node_instances", Value::from(node_instances));
+    prepared.set("inter_deployment_functions", Value::from(dependencies));
     Ok(prepared)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use crate::dsl::value::Value;
 
 use super::forest::Forest;
 use super::topology::{Topology, text};

@@ -6,7 +6,7 @@ mod modification;
 mod shapes;
 mod update;
 
-use serde_json::{Value, json};
+use crate::dsl::value::{Value, json};
 
 use super::*;
 use crate::dsl::{DslError, Exception, Plan};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use crate::dsl::value::{Map, Value};
 
 use crate::dsl::{DslError, Exception};
 
@@ -67,10 +67,7 @@ pub(super) struct Topology<'p> {
 }
 
 impl<'p> Topology<'p> {
-    pub(super) fn new(
-        nodes: &'p [Value],
-        groups: &'p Map<String, Value>,
-    ) -> Result<Self, DslError> {
+    pub(super) fn new(nodes: &'p [Value], groups: &'p Map) -> Result<Self, DslError> {
         let mut entities = Vec::with_capacity(nodes.len() + groups.len());
         let mut by_name = HashMap::with_capacity(nodes.len() + groups.len());
         for node in nodes {
@@ -259,8 +256,8 @@ fn connection(relationship: &Value) -> Result<Connection, DslError> {
     }
     let properties = relationship.get("properties");
     match properties.and_then(|properties| properties.get("connection_type")) {
-        Some(Value::String(name)) if name == "all_to_all" => Ok(Connection::AllToAll),
-        Some(Value::String(name)) if name == "all_to_one" => Ok(Connection::AllToOne),
+        Some(Value::String(name)) if &**name == "all_to_all" => Ok(Connection::AllToAll),
+        Some(Value::String(name)) if &**name == "all_to_one" => Ok(Connection::AllToOne),
         other => Err(DslError::new(
             Exception::IllegalConnectedToConnectionType,
             None,

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::dsl::value::{Map, Value};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::topology::{Topology, text};
 use crate::dsl::{DslError, Plan};

@@ -4,9 +4,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use indexmap::{Equivalent, IndexMap};
-use serde_json::{Number, Value};
+use serde_json::Number;
 
 use crate::dsl::diagnostics::{Location, Path, Step};
+use crate::dsl::value::{Map, Value};
 
 /// Where a value is written. Lines and columns count from one; line zero is nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +172,7 @@ impl Node {
     }
 
     /// A value that is written nowhere of its own.
-    pub(crate) fn from_json(value: &Value, mark: &Mark) -> Self {
+    pub(crate) fn from_value(value: &Value, mark: &Mark) -> Self {
         let kind = match value {
             Value::Null => Kind::Null,
             Value::Bool(value) => Kind::Bool(*value),
@@ -179,23 +180,18 @@ impl Node {
                 Kind::Float(number.as_f64().unwrap_or_default())
             }
             Value::Number(number) => Kind::Int(number.clone()),
-            Value::String(text) => Kind::Str(text.as_str().into()),
+            Value::String(text) => Kind::Str(Arc::clone(text)),
             Value::Array(items) => Kind::List(
                 items
                     .iter()
-                    .map(|item| Self::from_json(item, mark))
+                    .map(|item| Self::from_value(item, mark))
                     .collect(),
             ),
             Value::Object(items) => {
-                let entry = |(key, value): (&String, &Value)| {
-                    let value = Self::from_json(value, mark);
-                    (
-                        Key::Str(key.as_str().into()),
-                        Entry {
-                            key_mark: mark.clone(),
-                            value,
-                        },
-                    )
+                let entry = |(key, value): (&Arc<str>, &Value)| {
+                    let value = Self::from_value(value, mark);
+                    let key_mark = mark.clone();
+                    (Key::Str(Arc::clone(key)), Entry { key_mark, value })
                 };
                 Kind::Map(Arc::new(items.iter().map(entry).collect()))
             }
@@ -204,19 +200,19 @@ impl Node {
     }
 
     /// The plain value: keys become strings, dates text, not-a-number nothing.
-    pub(crate) fn to_json(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Int(number) => Value::Number(number.clone()),
-            Kind::Float(value) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
-            Kind::Str(text) | Kind::Timestamp(text) => Value::String(text.as_ref().to_owned()),
-            Kind::List(items) | Kind::Set(items) => items.iter().map(Self::to_json).collect(),
+            Kind::Float(value) => Value::from(*value),
+            Kind::Str(text) | Kind::Timestamp(text) => Value::String(Arc::clone(text)),
+            Kind::List(items) | Kind::Set(items) => items.iter().map(Self::to_value).collect(),
             Kind::Map(mapping) => Value::Object(
                 mapping
                     .iter()
-                    .map(|(key, entry)| (key.text().as_ref().to_owned(), entry.value.to_json()))
-                    .collect(),
+                    .map(|(key, entry)| (Arc::clone(key.text()), entry.value.to_value()))
+                    .collect::<Map>(),
             ),
         }
     }

@@ -10,7 +10,7 @@ use super::{Limits, load};
 fn read(text: &str) -> Result<Value, String> {
     let file: Arc<str> = "test.yaml".into();
     load(text, &file, &Limits::default())
-        .map(|node| node.to_json())
+        .map(|node| serde_json::Value::from(node.to_value()))
         .map_err(|error| error.exception().name().to_owned())
 }
 

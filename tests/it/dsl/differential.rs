@@ -61,7 +61,7 @@ fn ours(case: &Case) -> Result<Value, DslError> {
     let files = Files(files.collect());
     let plan = dsl::parse(&files.source(MAIN), &files, &ParseOptions::default())?;
     let options = PrepareOptions {
-        inputs: case.inputs.as_object().cloned().unwrap_or_default(),
+        inputs: case.inputs.as_object().map(Into::into).unwrap_or_default(),
         ..PrepareOptions::default()
     };
     prepare(&plan, &options, &Manager, &mut CountedIds::default()).map(Value::from)

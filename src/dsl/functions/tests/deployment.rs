@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use crate::dsl::value::{Value, json};
 
 use super::super::*;
 use crate::dsl::{DslError, Exception};
@@ -95,7 +95,10 @@ impl Storage for Deployment {
     }
 
     fn label(&self, key: &str) -> Result<Option<Vec<Value>>, DslError> {
-        Ok(self.0["labels"].get(key).and_then(Value::as_array).cloned())
+        Ok(self.0["labels"]
+            .get(key)
+            .and_then(Value::as_array)
+            .map(|list| list.to_vec()))
     }
 
     fn system(&self, entity: &str, property: &str) -> Result<Value, DslError> {
@@ -222,7 +225,7 @@ fn outputs_show_what_failed_and_leave_out_missing_secrets() {
     });
     let outputs = outputs.as_object().unwrap();
     let values = evaluate_outputs(&Deployment::default(), outputs).unwrap();
-    assert_eq!(values.keys().collect::<Vec<_>>(), ["good", "unclear"]);
+    assert_eq!(values.names().collect::<Vec<_>>(), ["good", "unclear"]);
     assert_eq!(values["good"], Value::Null);
     assert!(values["unclear"].as_str().unwrap().starts_with("<ERROR: "));
     let error = evaluate_capabilities(&Deployment::default(), outputs).unwrap_err();

@@ -1,7 +1,7 @@
 //! Scaling out and in, and following a changed blueprint.
 
+use crate::dsl::value::{Map, Value, json};
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
 
 use super::{group, host, node, plan};
 use crate::dsl::planner::{Change, CountedIds, Modification, instances, modify};

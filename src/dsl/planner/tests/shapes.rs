@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use crate::dsl::value::{Value, json};
 use proptest::prelude::*;
-use serde_json::{Value, json};
 
 use super::{group, host, node, plan};
 use crate::dsl::planner::{CountedIds, IdSource, instances};

@@ -1,6 +1,6 @@
 //! The steps of an update.
 
-use serde_json::{Value, json};
+use crate::dsl::value::{Value, json};
 
 use super::{node, plan};
 use crate::dsl::Plan;

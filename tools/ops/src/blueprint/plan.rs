@@ -18,7 +18,7 @@ pub(super) fn run(file: &Path, inputs: &[String], parse_only: bool) -> anyhow::R
             return Ok(plan);
         }
         let options = PrepareOptions {
-            inputs,
+            inputs: inputs.into(),
             ..PrepareOptions::default()
         };
         planner::prepare(&plan, &options, &Offline, &mut CountedIds::default())

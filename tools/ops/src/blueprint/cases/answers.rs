@@ -1,9 +1,8 @@
 //! What a manager would know in a case: secrets, and values of object-typed inputs.
 
-use serde_json::{Map, Value};
-use stratalog::dsl::DslError;
 use stratalog::dsl::constraints::ValuesGetter;
 use stratalog::dsl::planner::Getters;
+use stratalog::dsl::{DslError, Map, Value};
 
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -16,7 +15,7 @@ pub(super) struct Answers {
 struct Values {
     has_blueprint_id: bool,
     has_deployment_id: bool,
-    values: Map<String, Value>,
+    values: Map,
 }
 
 impl Answers {
@@ -25,7 +24,7 @@ impl Answers {
             secrets
                 .get("missing")
                 .and_then(Value::as_array)
-                .cloned()
+                .map(|names| names.to_vec())
                 .unwrap_or_default()
         });
         let values = values.filter(|values| !values.is_null()).map(|values| {
@@ -68,17 +67,12 @@ impl ValuesGetter for Values {
         self.has_deployment_id
     }
 
-    fn get(
-        &self,
-        declared: &str,
-        _value: &Value,
-        _query: &Map<String, Value>,
-    ) -> Result<Vec<Value>, DslError> {
+    fn get(&self, declared: &str, _value: &Value, _query: &Map) -> Result<Vec<Value>, DslError> {
         Ok(self
             .values
             .get(declared)
             .and_then(Value::as_array)
-            .cloned()
+            .map(|values| values.to_vec())
             .unwrap_or_default())
     }
 }

@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use stratalog::dsl::functions;
 use stratalog::dsl::planner::{self, Change, CountedIds, PrepareOptions};
-use stratalog::dsl::{self, DslError, ParseOptions, Plan, Source};
+use stratalog::dsl::{self, DslError, Map, ParseOptions, Plan, Source, Value};
 
 use answers::Answers;
 use resolver::CaseResolver;
@@ -56,7 +56,7 @@ pub(super) fn run(cases: &Path, out: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// The outcome of one case, in the shape of its expectation.
-fn case(folder: &Path) -> anyhow::Result<Value> {
+fn case(folder: &Path) -> anyhow::Result<serde_json::Value> {
     let case = Case {
         folder,
         meta: read_json(&folder.join("meta.json"))?,
@@ -178,7 +178,7 @@ impl Case<'_> {
             change
                 .get(key)
                 .and_then(Value::as_array)
-                .map_or(&[][..], Vec::as_slice)
+                .map_or(&[][..], |list| list)
         };
         let object = |key: &str| change.get(key).and_then(Value::as_object).unwrap_or(&empty);
         let change = Change {
@@ -189,7 +189,7 @@ impl Case<'_> {
             scaling_groups: object("scaling_groups"),
         };
         let modification = planner::modify(&change, &mut CountedIds::default());
-        Ok(modification.map(|modification| json!(modification)))
+        Ok(modification.map(|modification| json!(modification).into()))
     }
 
     fn evaluate(&self) -> Outcome<Value> {

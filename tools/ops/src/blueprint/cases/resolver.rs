@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
 use stratalog::dsl::imports::{Catalogue, Content};
-use stratalog::dsl::{Fetched, ImportRequest, ResolveError, Resolver};
+use stratalog::dsl::{Fetched, ImportRequest, Map, ResolveError, Resolver, Value};
 
 /// Imports as a case lists them, and files of its folder.
 #[derive(Debug)]
 pub(super) struct CaseResolver<'a> {
     pub folder: &'a Path,
     pub base: PathBuf,
-    pub imports: &'a Map<String, Value>,
+    pub imports: &'a Map,
 }
 
 impl CaseResolver<'_> {

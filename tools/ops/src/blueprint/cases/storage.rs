@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use stratalog::dsl::functions::Storage;
-use stratalog::dsl::{DslError, Exception};
+use stratalog::dsl::{DslError, Exception, Value};
 
 #[derive(Debug)]
 pub(super) struct Recorded {
@@ -96,7 +95,7 @@ impl Storage for Recorded {
             .answer("labels")
             .get(key)
             .and_then(Value::as_array)
-            .cloned())
+            .map(|values| values.to_vec()))
     }
 
     fn system(&self, entity: &str, property: &str) -> Result<Value, DslError> {
