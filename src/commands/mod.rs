@@ -17,6 +17,7 @@ mod ids;
 pub(crate) mod json;
 pub mod labels;
 pub mod logs;
+mod lookups;
 pub mod maintenance;
 pub mod modifications;
 pub mod node_instances;

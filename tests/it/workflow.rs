@@ -2,6 +2,7 @@
 
 mod cold;
 mod healing;
+mod inputs;
 mod scaling;
 
 use std::time::{Duration, Instant};

@@ -298,7 +298,7 @@ impl Upload<'_> {
     ) -> Result<(), Error> {
         let ctx = self.ctx;
         let wanted = self.labels(&plan);
-        let requirements = dsl::functions::requirements(&plan);
+        let requirements = plan.section("requirements").map(dsl::Value::to_string);
         let text = |name: &str| {
             plan.section(name)
                 .and_then(dsl::Value::as_str)
@@ -323,7 +323,7 @@ impl Upload<'_> {
                 let change = BlueprintChanged {
                     state: Some("uploaded".to_owned()),
                     plan_json: Some(plan.clone()),
-                    requirements_json: Some(requirements.to_string()),
+                    requirements_json: requirements.clone(),
                     main_file_name: Some(main_file.to_owned()),
                     description: description.clone(),
                     labels: Some(self.attached(&blueprint, &wanted)),

@@ -1,6 +1,6 @@
 //! The work of `create_deployment_environment`: the plan prepared with the inputs becomes
 //! attributes, nodes and node instances, all in one append.
-use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,14 +21,15 @@ use crate::{
         blueprints,
         executions::telemetry,
         labels::{self, Wanted},
+        lookups::Lookups,
         node_instances::{self, NewNodeInstance},
         nodes::{self, NewNode},
         secrets::{self, Opener},
     },
     context::Context,
     dsl::{
-        self, DslError, Plan, functions,
-        planner::{self, Getters, PrepareOptions, RandomIds},
+        self, Plan, functions,
+        planner::{self, PrepareOptions, RandomIds},
     },
     error::{Error, ErrorCode},
     store::{Decision, View as Reader},
@@ -44,16 +45,6 @@ struct Parameters {
     inputs: Map<String, Value>,
     labels: Value,
     display_name: Option<String>,
-}
-
-/// Keys of the secrets there are.
-#[derive(Debug)]
-struct Secrets(HashSet<String>);
-
-impl Getters for Secrets {
-    fn has_secret(&self, name: &str) -> Option<Result<bool, DslError>> {
-        Some(Ok(self.0.contains(name)))
-    }
 }
 
 /// Makes the environment of a deployment on behalf of its execution.
@@ -75,10 +66,9 @@ pub async fn create_environment(
     let view = ctx.store.read(At::Now).await?;
     let deployment = load(&view, tenant, id).await?;
     let blueprint = blueprint(&view, caller, &deployment).await?;
-    let secrets = Secrets(secrets::existing(&view, caller, tenant).await?);
     let opener = Opener { ctx, caller };
     drop(view.finish().await?);
-    let plan = prepare((&deployment, &blueprint), &parameters, secrets).await?;
+    let plan = prepare((ctx, caller), (&deployment, &blueprint), &parameters).await?;
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -115,28 +105,42 @@ async fn blueprint(
     Ok(row.resource()?)
 }
 
+/// The plan of the blueprint with the inputs in it, checked against what the manager knows.
 async fn prepare(
+    (ctx, caller): (&Context, &Caller),
     (deployment, blueprint): (&Deployment, &Blueprint),
     parameters: &Parameters,
-    secrets: Secrets,
 ) -> Result<Plan, Error> {
     let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
     let plan: dsl::Map = serde_json::from_str(plan).map_err(Error::internal)?;
-    let options = PrepareOptions {
+    let plan = Plan::new(plan);
+    let options = Arc::new(PrepareOptions {
         inputs: (&parameters.inputs).into(),
         runtime_only_evaluation: deployment.runtime_only_evaluation,
         auto_correct_types: false,
         // ids that are taken are found, and made anew, when the instances are created
         taken_ids: Vec::new(),
-    };
-    let prepared = tokio::task::spawn_blocking(move || {
-        let mut ids = RandomIds(rand::rng());
-        planner::prepare(&Plan::new(plan), &options, &secrets, &mut ids)
     });
-    prepared
-        .await
-        .map_err(Error::internal)?
-        .map_err(|error| failed(error.to_string()))
+    let view = ctx.store.read(At::Now).await?;
+    let secrets = secrets::existing(&view, caller, &deployment.tenant_name).await?;
+    drop(view.finish().await?);
+    let mut lookups = Lookups::new(plan.clone(), secrets);
+    loop {
+        let (plan, options) = (plan.clone(), Arc::clone(&options));
+        let prepared = tokio::task::spawn_blocking(move || {
+            let mut ids = RandomIds(rand::rng());
+            let prepared = planner::prepare(&plan, &options, &lookups, &mut ids);
+            (prepared, lookups)
+        });
+        let (prepared, asked) = prepared.await.map_err(Error::internal)?;
+        lookups = asked;
+        let view = ctx.store.read(At::Now).await?;
+        let was_asked = lookups.fill(&view, Opener { ctx, caller }).await?;
+        drop(view.finish().await?);
+        if !was_asked {
+            return prepared.map_err(|error| failed(error.to_string()));
+        }
+    }
 }
 
 fn failed(message: impl Into<String>) -> Error {
