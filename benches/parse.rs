@@ -118,9 +118,13 @@ fn parsing(c: &mut Criterion) {
         group.bench_with_input(BenchmarkId::from_parameter(nodes), &source, |b, source| {
             b.iter(|| plan(black_box(source)));
         });
-        group.bench_with_input(BenchmarkId::new("as JSON", nodes), &planned, |b, planned| {
-            b.iter(|| serde_json::to_vec(black_box(planned)).unwrap());
-        });
+        group.bench_with_input(
+            BenchmarkId::new("as JSON", nodes),
+            &planned,
+            |b, planned| {
+                b.iter(|| serde_json::to_vec(black_box(planned)).unwrap());
+            },
+        );
         if std::env::args().any(|argument| argument == "--bench") {
             oracle(nodes, &text);
         }

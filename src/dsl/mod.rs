@@ -18,6 +18,8 @@ pub(crate) mod yaml;
 
 use chrono::NaiveDate;
 
+use functions::Place;
+
 pub use diagnostics::{Category, Diagnostic, DslError, Exception, Location, Path};
 pub use imports::{Directory, Fetched, ImportRequest, ResolveError, Resolver, Source};
 pub use plan::Plan;
@@ -58,20 +60,21 @@ pub fn parse(
 ) -> Result<Plan, DslError> {
     let document = imports::read(source, resolver, options)?;
     let mut plan = parser::compile(&document, resolver, options)?;
-    let requirements = functions::requirements(&plan);
-    let checked = check(&mut plan, options);
+    let places = functions::places(&plan);
+    let requirements = functions::requirements(&plan, &places);
+    let checked = check(&mut plan, &places, options);
     checked.map_err(|error| parser::locate(error, &document))?;
     plan.set("requirements", requirements);
     Ok(plan)
 }
 
 /// Checks what only a whole plan can be checked for.
-fn check(plan: &mut Plan, options: &ParseOptions) -> Result<(), DslError> {
+fn check(plan: &mut Plan, places: &[Place], options: &ParseOptions) -> Result<(), DslError> {
     if options.validate_defaults {
         constraints::check_defaults(plan)?;
     }
     if options.validate_functions {
-        functions::validate(plan)?;
+        functions::validate(plan, places)?;
     }
     Ok(())
 }

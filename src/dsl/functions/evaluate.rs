@@ -244,7 +244,8 @@ impl<'s, S: Source> Evaluator<'s, S> {
         let arguments = text::repr(call.args);
         let question = format!("{}: {arguments} in {scope:?}", call.kind.name());
         if !self.open.insert(question.clone()) {
-            return Err(refers_to_itself(&question));
+            let name = call.kind.name();
+            return Err(refers_to_itself(&format!("{name}: {arguments} in {scope}")));
         }
         let source = self.source;
         let answer = source.ask(call, scope, &mut |value, scope| {
@@ -349,7 +350,7 @@ impl<'s, S: Source> Evaluator<'s, S> {
                 }
             }
         };
-        let question = format!("property {} of {party:?}", text::repr(&Value::from(steps)));
+        let question = format!("property {} of {party}", text::repr(&Value::from(steps)));
         let answer = Answer { value, scope };
         Ok(Step::Again {
             answer,

@@ -7,37 +7,36 @@ use crate::dsl::value::{Map, Value, object};
 use super::call::{self, Call};
 use super::evaluate::Evaluator;
 use super::kind::Kind;
-use super::places;
+use super::places::{self, Place};
 use super::plan_source::PlanSource;
 use super::survey::survey;
 use crate::dsl::{DslError, Plan};
 
 /// The secrets and the capabilities of its environment that a plan asks for.
-pub fn requirements(plan: &Plan) -> Value {
-    let capabilities = in_plan(plan, Kind::GetEnvironmentCapability)
-        .into_iter()
-        .map(as_path);
-    Value::Object(object! {
-        "secrets": secrets(plan),
-        "parent_capabilities": capabilities.collect::<Vec<_>>(),
-    })
-}
-
-/// What the plan asks `get_secret` for: names, paths, or functions that will give a name.
-fn secrets(plan: &Plan) -> Vec<Value> {
-    in_plan(plan, Kind::GetSecret)
+pub(crate) fn requirements(plan: &Plan, places: &[Place]) -> Value {
+    let (mut secrets, mut capabilities) = (Vec::new(), Vec::new());
+    visit_plan(plan, places, &mut |call| match call.kind {
+        Kind::GetSecret => secrets.push(call.args.clone()),
+        Kind::GetEnvironmentCapability => capabilities.push(as_path(call.args.clone())),
+        _ => {}
+    });
+    Value::Object(object! {"secrets": secrets, "parent_capabilities": capabilities})
 }
 
 /// The names of the secrets a plan asks for, as far as they are known.
-pub(crate) fn secret_names(plan: &Plan) -> BTreeSet<String> {
-    secrets(plan)
-        .into_iter()
-        .filter_map(|argument| match argument {
-            Value::String(name) => Some(name.as_ref().to_owned()),
-            Value::Array(path) => path.first()?.as_str().map(str::to_owned),
-            _ => None,
-        })
-        .collect()
+pub(crate) fn secret_names(plan: &Plan, places: &[Place]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    visit_plan(plan, places, &mut |call| {
+        if call.kind != Kind::GetSecret {
+            return;
+        }
+        let name = match call.args {
+            Value::Array(path) => path.first(),
+            single => Some(single),
+        };
+        names.extend(name.and_then(Value::as_str).map(str::to_owned));
+    });
+    names
 }
 
 /// Evaluates the paths among the requirements of a plan, as evaluating the calls they come from
@@ -93,18 +92,12 @@ fn as_path(argument: Value) -> Value {
     }
 }
 
-fn in_plan(plan: &Plan, kind: Kind) -> Vec<Value> {
-    let mut found = Vec::new();
-    for place in places::of(plan) {
+fn visit_plan(plan: &Plan, places: &[Place], seen: &mut dyn FnMut(&Call<'_>)) {
+    for place in places {
         if let Some(value) = place.value(plan) {
-            visit_place(value, "", &mut |call, _| {
-                if call.kind == kind {
-                    found.push(call.args.clone());
-                }
-            });
+            visit_place(value, "", &mut |call, _| seen(call));
         }
     }
-    found
 }
 
 /// Calls of `get_capability` under a path: the path to each, ending in its name, and the deployment

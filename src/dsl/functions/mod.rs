@@ -29,20 +29,19 @@ use crate::dsl::value::Value;
 use evaluate::Evaluator;
 use kind::Kind;
 
-pub use find::requirements;
 pub use runtime::{
     evaluate_capabilities, evaluate_node, evaluate_node_instance, evaluate_outputs,
     evaluate_runtime,
 };
 pub use storage::{Context, Storage};
-pub use validate::validate;
 
 pub(crate) use call::{contains_call, is_call};
 pub(crate) use evaluate::Delivered;
-pub(crate) use find::{capability_calls, secret_names};
-pub(crate) use places::of as places;
+pub(crate) use find::{capability_calls, requirements, secret_names};
+pub(crate) use places::{Place, of as places};
 pub(crate) use plan_source::PlanSource;
 pub(crate) use scope::Scope;
+pub(crate) use validate::validate;
 
 use super::{DslError, Plan};
 
@@ -69,7 +68,7 @@ pub(crate) fn evaluate_plan(
                 .map_err(|error| at(error, &place.path))?;
         }
         let remain = call::contains_call(value);
-        let shown = place.shown_in.as_ref().map(|_| value.clone());
+        let shown = place.is_shown().then(|| value.clone());
         if remain && let Some(operation) = place.operation_mut(plan) {
             operation.insert("has_intrinsic_functions", Value::Bool(true));
         }

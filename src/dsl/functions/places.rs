@@ -1,10 +1,11 @@
 //! Where in a plan functions are looked for.
 
+use std::sync::Arc;
+
 use super::evaluate::DEPTH_MAX;
 use super::scope::Scope;
 use super::survey::survey;
 use crate::dsl::Plan;
-use crate::dsl::diagnostics::Step;
 use crate::dsl::value::{Map, Value};
 
 /// One value of the plan that holds calls, or is nested too deeply to be evaluated.
@@ -21,27 +22,40 @@ pub(crate) struct Place {
     pub(crate) is_alias: bool,
     /// Where the same inputs stand in the interfaces of the node or relationship, which shows them
     /// evaluated, too.
-    pub(crate) shown_in: Option<Pointer>,
+    shown_in: Option<Pointer>,
     pointer: Pointer,
 }
 
 /// The way to a value from the plan down.
-pub(crate) type Pointer = Vec<Step>;
+type Pointer = Vec<Step>;
+
+/// One step down. Most are the same everywhere, and cost nothing.
+#[derive(Debug, Clone)]
+enum Step {
+    Member(&'static str),
+    Key(Arc<str>),
+    Index(usize),
+}
+
+impl Step {
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Member(key) => Some(key),
+            Self::Key(key) => Some(key),
+            Self::Index(_) => None,
+        }
+    }
+}
 
 impl Place {
     pub(crate) fn value<'p>(&self, plan: &'p Plan) -> Option<&'p Value> {
-        let mut steps = self.pointer.iter();
-        let mut value = match steps.next()? {
-            Step::Key(section) => plan.section(section)?,
-            Step::Index(_) => return None,
-        };
-        for step in steps {
-            value = match step {
-                Step::Key(key) => value.get(&**key)?,
-                Step::Index(index) => value.get(*index)?,
-            };
-        }
-        Some(value)
+        let (section, below) = self.pointer.split_first()?;
+        below
+            .iter()
+            .try_fold(plan.section(section.key()?)?, |value, step| match step {
+                Step::Index(index) => value.get(*index),
+                step => value.get(step.key()?),
+            })
     }
 
     pub(crate) fn value_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Value> {
@@ -52,6 +66,11 @@ impl Place {
     pub(crate) fn operation_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Map> {
         let (_, operation) = self.pointer.split_last().filter(|_| self.is_operation)?;
         descend(plan, operation)?.as_object_mut()
+    }
+
+    /// Whether the value stands in the interfaces, too.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown_in.is_some()
     }
 
     pub(crate) fn shown_mut<'p>(&self, plan: &'p mut Plan) -> Option<&'p mut Value> {
@@ -72,18 +91,14 @@ impl Place {
 }
 
 fn descend<'p>(plan: &'p mut Plan, pointer: &[Step]) -> Option<&'p mut Value> {
-    let (first, rest) = pointer.split_first()?;
-    let mut value = match first {
-        Step::Key(section) => plan.section_mut(section)?,
-        Step::Index(_) => return None,
-    };
-    for step in rest {
-        value = match step {
-            Step::Key(key) => value.get_mut(&**key)?,
-            Step::Index(index) => value.get_mut(*index)?,
-        };
-    }
-    Some(value)
+    let (section, below) = pointer.split_first()?;
+    below.iter().try_fold(
+        plan.section_mut(section.key()?)?,
+        |value, step| match step {
+            Step::Index(index) => value.get_mut(*index),
+            step => value.get_mut(step.key()?),
+        },
+    )
 }
 
 /// Whether evaluating a value does more than look at it.
@@ -112,7 +127,7 @@ pub(crate) fn of(plan: &Plan) -> Vec<Place> {
         places.push(Place::new(
             Scope::Section("deployment_settings"),
             "deployment_settings".to_owned(),
-            vec![Step::from("deployment_settings")],
+            vec![Step::Member("deployment_settings")],
         ));
     }
     places
@@ -123,14 +138,19 @@ pub(crate) fn properties_of_node(node: &Value) -> Option<(&str, &Value)> {
     Some((node.get("id")?.as_str()?, node.get("properties")?))
 }
 
-fn in_section(plan: &Plan, section: &'static str, inner: Option<&str>, places: &mut Vec<Place>) {
+fn in_section(
+    plan: &Plan,
+    section: &'static str,
+    inner: Option<&'static str>,
+    places: &mut Vec<Place>,
+) {
     for (name, item) in plan.object(section).into_iter().flatten() {
         let mut path = format!("{section}.{name}");
-        let mut pointer = vec![Step::from(section), Step::from(name)];
+        let mut pointer = vec![Step::Member(section), Step::Key(Arc::clone(name))];
         let mut value = Some(item);
         if let Some(inner) = inner {
             path = format!("{path}.{inner}");
-            pointer.push(Step::from(inner));
+            pointer.push(Step::Member(inner));
             value = item.get(inner);
         }
         if value.is_some_and(matters) {
@@ -141,31 +161,32 @@ fn in_section(plan: &Plan, section: &'static str, inner: Option<&str>, places: &
 
 fn in_node(node: &Value, index: usize, places: &mut Vec<Place>) {
     let name = node.get("name").and_then(Value::as_str).unwrap_or_default();
-    let own = || Scope::node(name);
-    let here = [Step::from("nodes"), Step::from(index)];
-    let at = |steps: &[&str]| {
-        let steps = steps.iter().map(|step| Step::from(*step));
-        here.iter().cloned().chain(steps).collect::<Pointer>()
+    let own = Scope::node(name);
+    let here = [Step::Member("nodes"), Step::Index(index)];
+    let at = |steps: &[Step]| [&here, steps].concat();
+    let below = |section: &'static str, key: &Arc<str>, inner: &'static str| {
+        let key = Step::Key(Arc::clone(key));
+        at(&[Step::Member(section), key, Step::Member(inner)])
     };
     if node.get("properties").is_some_and(matters) {
         places.push(Place::new(
-            own(),
+            own.clone(),
             format!("nodes.{name}.properties"),
-            at(&["properties"]),
+            at(&[Step::Member("properties")]),
         ));
     }
     for (capability, _) in inner(node.get("capabilities"), "properties") {
         places.push(Place::new(
-            own(),
+            own.clone(),
             format!("nodes.{name}.capabilities.{capability}"),
-            at(&["capabilities", capability, "properties"]),
+            below("capabilities", capability, "properties"),
         ));
     }
     for (operation, inputs) in inner(node.get("operations"), "inputs") {
         let mut place = Place::new(
-            own(),
+            own.clone(),
             format!("nodes.{name}.operations.{operation}.inputs"),
-            at(&["operations", operation, "inputs"]),
+            below("operations", operation, "inputs"),
         );
         place.is_operation = true;
         place.is_alias = is_alias(node.get("interfaces"), operation);
@@ -193,22 +214,27 @@ fn in_relationship(
             .unwrap_or_default()
     };
     let (kind, target) = (text("type"), text("target_id"));
+    let scope = Scope::relationship(source, target);
     let here = [
-        Step::from("nodes"),
-        Step::from(node),
-        Step::from("relationships"),
-        Step::from(position),
+        Step::Member("nodes"),
+        Step::Index(node),
+        Step::Member("relationships"),
+        Step::Index(position),
     ];
     for (interfaces, side) in [
         ("source_interfaces", "source_operations"),
         ("target_interfaces", "target_operations"),
     ] {
         for (operation, inputs) in inner(relationship.get(side), "inputs") {
-            let below = [side, operation, "inputs"].into_iter().map(Step::from);
+            let below = [
+                Step::Member(side),
+                Step::Key(Arc::clone(operation)),
+                Step::Member("inputs"),
+            ];
             let mut place = Place::new(
-                Scope::relationship(source, target),
+                scope.clone(),
                 format!("nodes.{source}.{kind}.{operation}.inputs"),
-                here.iter().cloned().chain(below).collect(),
+                [&here[..], &below].concat(),
             );
             place.relationship = Some(kind.to_owned());
             place.is_operation = true;
@@ -237,7 +263,7 @@ fn is_alias(interfaces: Option<&Value>, operation: &str) -> bool {
 /// became its own.
 fn shown_in(
     owner: &Value,
-    interfaces: &str,
+    interfaces: &'static str,
     (operation, inputs): (&str, &Value),
     here: &[Step],
 ) -> Option<Pointer> {
@@ -250,21 +276,24 @@ fn shown_in(
     if shown != inputs {
         return None;
     }
-    let below = [interfaces, interface, name, "inputs"].into_iter();
-    Some(here.iter().cloned().chain(below.map(Step::from)).collect())
+    let below = [
+        Step::Member(interfaces),
+        Step::Key(interface.into()),
+        Step::Key(name.into()),
+        Step::Member("inputs"),
+    ];
+    Some([here, &below].concat())
 }
 
 /// The items of a map whose value under a key matters, by name.
 fn inner<'v>(
     items: Option<&'v Value>,
     key: &'static str,
-) -> impl Iterator<Item = (&'v str, &'v Value)> {
+) -> impl Iterator<Item = (&'v Arc<str>, &'v Value)> {
     items
         .filter(|items| matters(items))
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
-        .filter_map(move |(name, item)| {
-            Some((&**name, item.get(key).filter(|item| matters(item))?))
-        })
+        .filter_map(move |(name, item)| Some((name, item.get(key).filter(|item| matters(item))?)))
 }

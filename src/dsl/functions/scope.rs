@@ -19,6 +19,15 @@ impl Party {
     }
 }
 
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.instance {
+            Some(instance) => write!(f, "node instance '{instance}' of '{}'", self.node),
+            None => write!(f, "node '{}'", self.node),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     Node(Party),

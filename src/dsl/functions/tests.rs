@@ -217,13 +217,13 @@ fn a_chain_of_properties_may_be_long_in_either_direction() {
 
 #[test]
 fn validation_reports_everything_with_its_path() {
-    let mut plan = plan_with(json!([
+    let plan = plan_with(json!([
         {"get_input": "txet"},
         {"get_attribute": ["SELF", "x"]},
         {"get_sys": ["tenant", "x"]},
         {"concat": [{"get_property": ["n", "nosuch"]}]},
     ]));
-    let error = validate(&mut plan).unwrap_err();
+    let error = validate(&plan, &places::of(&plan)).unwrap_err();
     let found: Vec<(Exception, String)> = error
         .diagnostics()
         .iter()
@@ -323,9 +323,10 @@ proptest! {
 
     #[test]
     fn nothing_panics(value in arbitrary_value()) {
-        let mut plan = plan_with(value.clone());
-        let checked = validate(&mut plan);
-        requirements(&plan);
+        let plan = plan_with(value.clone());
+        let places = places::of(&plan);
+        let checked = validate(&plan, &places);
+        requirements(&plan, &places);
         let evaluated = output(value.clone());
         let deployment = deployment::Deployment::default();
         let at_runtime = evaluate_runtime(&deployment, &json!({"v": value}), &Context::default());

@@ -8,21 +8,21 @@ use super::call::{self, Call};
 use super::evaluate::{DEPTH_MAX, find_property, missing_property, property_owner};
 use super::fault::{invalid, key_error, value_error};
 use super::kind::Kind;
+use super::places::Place;
 use super::plan_source::PlanSource;
 use super::scope::Scope;
 use super::survey::survey;
-use super::{places, shape, strings, text};
+use super::{shape, strings, text};
 use crate::dsl::{Diagnostic, DslError, Exception, Plan};
 
 /// Checks every intrinsic function of a plan whose inputs still are definitions. All that is wrong
 /// is reported.
-pub fn validate(plan: &mut Plan) -> Result<(), DslError> {
+pub(crate) fn validate(plan: &Plan, places: &[Place]) -> Result<(), DslError> {
     let none = Map::new();
-    let plan = &*plan;
     let inputs = plan.object("inputs").unwrap_or(&none);
     let source = PlanSource::new(plan, inputs);
     let mut found: Vec<Diagnostic> = Vec::new();
-    for place in places::of(plan) {
+    for place in places {
         // What a short operation name stands for is checked under its full name.
         let Some(value) = place.value(plan).filter(|_| !place.is_alias) else {
             continue;

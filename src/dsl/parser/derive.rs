@@ -37,7 +37,7 @@ pub(super) fn order<'a>(
                     pending.insert(dependencies(map(types.get(current))).into_iter())
                 }
             };
-            let next = pending.find(|next| types.contains_key(*next));
+            let next = pending.find(|next| types.contains_key(next));
             let Some(next) = next else {
                 states.insert(current, State::Done);
                 ordered.push(current);

@@ -210,7 +210,7 @@ impl<'a> Finder<'a> {
     pub(super) fn check_script_inputs(&self, inputs: &Map, path: &Path) -> Result<(), Diagnostic> {
         let taken = ["script_path", "script_source"]
             .into_iter()
-            .find(|key| inputs.contains_key(*key));
+            .find(|key| inputs.contains_key(key));
         match taken {
             None => Ok(()),
             Some(taken) => {

@@ -103,7 +103,7 @@ fn one(
     let mut all = Vec::with_capacity(kind.interfaces.len());
     for (position, key) in kind.interfaces.iter().enumerate() {
         let owner = Owner::Type(data_types);
-        let own = interfaces::read(context, fields.get(*key), owner, &path.then(*key))?;
+        let own = interfaces::read(context, fields.get(key), owner, &path.then(*key))?;
         let inherited = parent.and_then(|parent| parent.interfaces.get(position));
         let interfaces = match inherited {
             Some(inherited) => interfaces::inherit(own, &inherited.interfaces),

@@ -109,7 +109,7 @@ pub(super) fn overlay(lower: &Value, upper: &Value, declared: &str, types: &Data
     let schema = map(map(types.get(declared)).get("properties"));
     let mut result = below.clone();
     for (key, value) in above {
-        let inner = text(map(schema.get(key)), "type").filter(|name| types.contains_key(*name));
+        let inner = text(map(schema.get(key)), "type").filter(|name| types.contains_key(name));
         let merged = match (inner, below.get(key)) {
             (Some(inner), Some(old)) => overlay(old, value, inner, types),
             _ => value.clone(),
@@ -175,7 +175,7 @@ impl Fitting<'_> {
     /// Schema order; for each property the given value, else the inherited one, else the schema's
     /// default.
     fn merge(&self, given: &Map, schema: &Map, inherited: &Map) -> Result<Map, Misfit> {
-        if let Some(unknown) = given.keys().find(|key| !schema.contains_key(*key)) {
+        if let Some(unknown) = given.keys().find(|key| !schema.contains_key(key)) {
             let mut misfit = Misfit::new(106, format!("there is no property '{unknown}'"));
             misfit.suggestion = closest(unknown, schema.names());
             misfit.expected = Some(format!("one of {}", list(schema.names())));

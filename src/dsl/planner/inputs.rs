@@ -49,7 +49,7 @@ pub(super) fn set(
     let unknown = options
         .inputs
         .keys()
-        .filter(|name| !defined.contains_key(*name));
+        .filter(|name| !defined.contains_key(name));
     let unknown = unknown.map(|name| {
         Diagnostic::new(
             Exception::UnknownInput,

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use crate::dsl::value::{Map, Value, object};
 
 use crate::dsl::Plan;
-use crate::dsl::functions::{Scope, capability_calls, places};
+use crate::dsl::functions::{Place, Scope, capability_calls};
 
 /// One entry for each call of `get_capability` and each instance it is made for.
-pub(super) fn find(plan: &Plan, node_instances: &[Value]) -> Vec<Value> {
+pub(super) fn find((plan, places): (&Plan, &[Place]), node_instances: &[Value]) -> Vec<Value> {
     let mut of_node: HashMap<&str, Vec<&Value>> = HashMap::new();
     for instance in node_instances {
         if let Some(node) = instance.get("node_id").and_then(Value::as_str) {
@@ -17,7 +17,7 @@ pub(super) fn find(plan: &Plan, node_instances: &[Value]) -> Vec<Value> {
     }
     let none = Vec::new();
     let mut found = Vec::new();
-    for place in places(plan) {
+    for place in places {
         let Some(value) = place.value(plan) else {
             continue;
         };

@@ -5,7 +5,7 @@ use crate::dsl::value::{Map, Value};
 use super::ids::IdSource;
 use super::{inputs, instances, inter_deployment};
 use crate::dsl::constraints::ValuesGetter;
-use crate::dsl::functions::{self, PlanSource};
+use crate::dsl::functions::{self, Place, PlanSource};
 use crate::dsl::{DslError, Exception, Plan};
 
 /// How a plan is prepared.
@@ -48,18 +48,19 @@ pub fn prepare(
     )?;
     let given = inputs::show_delivered(given, delivered);
     prepared.set("inputs", Value::Object(given));
-    check_secrets(&prepared, getters)?;
+    let places = functions::places(&prepared);
+    check_secrets((&prepared, &places), getters)?;
     let taken = options.taken_ids.iter().cloned();
     let node_instances = instances::instances(&prepared, ids, taken)?;
-    let dependencies = inter_deployment::find(&prepared, &node_instances);
+    let dependencies = inter_deployment::find((&prepared, &places), &node_instances);
     prepared.set("node_instances", Value::from(node_instances));
     prepared.set("inter_deployment_functions", Value::from(dependencies));
     Ok(prepared)
 }
 
-fn check_secrets(plan: &Plan, getters: &dyn Getters) -> Result<(), DslError> {
+fn check_secrets((plan, places): (&Plan, &[Place]), getters: &dyn Getters) -> Result<(), DslError> {
     let mut missing = Vec::new();
-    for name in functions::secret_names(plan) {
+    for name in functions::secret_names(plan, places) {
         match getters.has_secret(&name) {
             None => {
                 return Err(DslError::new(

@@ -173,7 +173,7 @@ impl Steps {
         let none = Map::new();
         let old = old.and_then(Value::as_object).unwrap_or(&none);
         let new = new.and_then(Value::as_object).unwrap_or(&none);
-        let added = new.keys().filter(|key| !old.contains_key(*key));
+        let added = new.keys().filter(|key| !old.contains_key(key));
         for key in old.keys().chain(added) {
             if let Some(action) = difference(old.get(key), new.get(key)) {
                 let mut entity_id = prefix.to_vec();

@@ -1,5 +1,7 @@
 //! Looking into values by key and position, as `value["nodes"][0]` too.
 
+#![allow(clippy::panic, reason = "indexing panics, as that of a slice does")]
+
 use std::ops;
 
 use super::{Map, Value};
