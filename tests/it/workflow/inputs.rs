@@ -19,7 +19,7 @@ capabilities:
 ";
 const ASKING: &str = "
 inputs:
-  deployment: {type: deployment_id, required: false, constraints: [{name_pattern: {starts_with: off}}]}
+  deployment: {type: deployment_id, required: false, constraints: [{name_pattern: {starts_with: offer}}]}
   labelled: {type: deployment_id, required: false, constraints: [{labels: [{tier: gold}]}]}
   blueprint: {type: blueprint_id, required: false}
   secret: {type: secret_key, required: false, constraints: [{name_pattern: {ends_with: key}}]}
@@ -39,7 +39,11 @@ async fn created(manager: &Manager, nth: usize, name: &str, value: &Value) -> Va
     let id = format!("asking{nth}");
     let body = json!({"blueprint_id": "asking", "inputs": {name: value}});
     let (status, created) = manager
-        .call("PUT", &format!("deployments/{id}"), Some(body))
+        .call(
+            "PUT",
+            &format!("deployments/{id}?async_create=true"),
+            Some(body),
+        )
         .await;
     assert_eq!(status, 201, "{created}");
     let execution = manager
@@ -71,7 +75,7 @@ async fn inputs_name_what_is_there() {
     for (nth, (name, value, is_right)) in [
         ("deployment", json!("offering"), true),
         ("deployment", json!("asking"), false),
-        ("deployment", json!("offnothing"), false),
+        ("deployment", json!("offernothing"), false),
         ("labelled", json!("offering"), true),
         ("labelled", json!("asking"), false),
         ("blueprint", json!("asking"), true),
