@@ -139,6 +139,15 @@ impl Settings {
             .extract()
     }
 
+    /// Name of this manager, as its peers see it: the host's.
+    pub fn manager_name(&self) -> String {
+        let host = nix::unistd::gethostname();
+        host.map_or_else(
+            |_| self.advertised_host.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
     /// The directory or address of the blob store.
     pub fn blob_address(&self) -> String {
         let local = || self.data_dir.join("blobs").display().to_string();

@@ -18,4 +18,5 @@ pub use resolver::{
 };
 pub use rules::UrlRules;
 pub use uploaded::UploadedPlugin;
+pub(crate) use uploaded::{choose_file, find as find_plugin};
 pub(crate) use walk::{Document, read};
