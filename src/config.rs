@@ -70,6 +70,9 @@ pub struct Settings {
     pub admin_password: Option<Hidden>,
     /// Python with the plugins' libraries, for the worker.
     pub python: PathBuf,
+    /// Whether the worker's interpreters stay after an operation, so that the next one need not
+    /// load the plugins' libraries.
+    pub resident_interpreters: bool,
     /// Program that scripts find as `ctx`, if not this one.
     pub ctx_command: Option<PathBuf>,
     /// What is logged: `info`, `stratalog=debug,warn`…
@@ -102,6 +105,7 @@ impl Default for Settings {
             advertised_host: "127.0.0.1".to_owned(),
             admin_password: None,
             python: PathBuf::from("python3"),
+            resident_interpreters: true,
             ctx_command: None,
             log: "info".to_owned(),
             log_format: LogFormat::Json,
@@ -171,6 +175,9 @@ fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)
                 // what is no number is refused together with everything else
                 Value::Num(..) => text
                     .parse::<u64>()
+                    .map_or_else(|_| Value::from(text), Value::from),
+                Value::Bool(..) => text
+                    .parse::<bool>()
                     .map_or_else(|_| Value::from(text), Value::from),
                 _ => Value::from(text),
             };

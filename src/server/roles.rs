@@ -80,6 +80,7 @@ fn worker(running: &Running, broker: Broker) {
     let python = settings.python.clone();
     let mut options = worker::Options::new(&rest_url, python, work_dir, &settings.manager_name());
     options.ctx_command.clone_from(&settings.ctx_command);
+    options.has_residents = settings.resident_interpreters;
     let stop = running.drivers.stop_token();
     let runs = Runs::new(&running.ctx, |roles| &roles.worker);
     running.drivers.spawn("worker", async move {

@@ -50,6 +50,7 @@ pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Resul
 /// being unacknowledged, are delivered again to whoever works next.
 async fn drain(worker: &Worker, operations: &mut Deliveries) {
     operations.stop();
+    worker.residents.close();
     worker.tasks.close();
     info!(
         running = worker.running.count(),

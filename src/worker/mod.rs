@@ -13,12 +13,15 @@ mod consumer;
 mod context;
 pub mod ctx_command;
 mod environment;
+mod interpreter;
 mod log;
 mod operation;
 mod outcomes;
+mod plugins;
 mod process;
 mod proxy;
 mod python;
+mod resident;
 mod resources;
 mod rest;
 mod runner;
@@ -32,7 +35,9 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{outcomes::Outcomes, rest::Rest, running::Running};
+use self::{
+    outcomes::Outcomes, plugins::Installer, resident::Residents, rest::Rest, running::Running,
+};
 use crate::broker::{self, Broker};
 
 /// What a worker needs to know.
@@ -59,6 +64,9 @@ pub struct Options {
     pub rest_retry_limit_ms: u64,
     /// How long running operations may take to end after the worker was told to.
     pub drain_ms: u64,
+    /// Whether interpreters stay after an operation, so that the next one need not load the
+    /// library.
+    pub has_residents: bool,
 }
 
 impl Options {
@@ -74,6 +82,7 @@ impl Options {
             ctx_command: None,
             rest_retry_limit_ms: 3_600_000,
             drain_ms: 30_000,
+            has_residents: true,
         }
     }
 }
@@ -103,6 +112,8 @@ struct Worker {
     slots: Semaphore,
     running: Running,
     outcomes: Outcomes,
+    residents: Residents,
+    plugins: Installer,
     /// Kills every operation; their messages stay with the broker.
     abort: CancellationToken,
 }
@@ -131,6 +142,8 @@ pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) ->
         slots: Semaphore::new(usize::from(options.max_operations.max(1))),
         running: Running::default(),
         outcomes,
+        residents: Residents::new(options.has_residents),
+        plugins: Installer::default(),
         abort,
         options,
     });

@@ -13,6 +13,7 @@ mod uploaded;
 mod walk;
 
 pub use directory::{Directory, Remote, UploadedBlueprint};
+pub(crate) use pep440::Version;
 pub use resolver::{
     Catalogue, Content, Fetched, ImportKind, ImportRequest, ResolveError, Resolver, Source,
 };
