@@ -85,7 +85,7 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// Memory for small files that are served often.
     pub file_cache_bytes_max: u64,
-    /// How long running requests may take to end when the process stops.
+    /// How long running requests and operations may take to end when the process stops.
     pub drain_timeout_s: u64,
 }
 

@@ -12,6 +12,7 @@
 mod consumer;
 mod context;
 pub mod ctx_command;
+mod door;
 mod environment;
 mod interpreter;
 mod log;
@@ -29,6 +30,7 @@ mod running;
 mod script;
 mod service;
 mod text;
+mod workflow;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -36,9 +38,13 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    outcomes::Outcomes, plugins::Installer, resident::Residents, rest::Rest, running::Running,
+    door::Door, outcomes::Outcomes, plugins::Installer, resident::Residents, rest::Rest,
+    running::Running,
 };
-use crate::broker::{self, Broker};
+use crate::{
+    broker::{self, Broker},
+    config::Hidden,
+};
 
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
@@ -60,6 +66,9 @@ pub struct Options {
     pub name: String,
     /// The executable that scripts find as `ctx`; our own when absent.
     pub ctx_command: Option<PathBuf>,
+    /// RabbitMQ, for workflows written in Python: its URL, and a PEM file with the authorities of
+    /// its certificate. Without it there are no such workflows.
+    pub amqp: Option<(Hidden, Option<PathBuf>)>,
     /// How long a REST call is repeated while the manager is silent.
     pub rest_retry_limit_ms: u64,
     /// How long running operations may take to end after the worker was told to.
@@ -80,6 +89,7 @@ impl Options {
             max_operations: 20,
             name: name.to_owned(),
             ctx_command: None,
+            amqp: None,
             rest_retry_limit_ms: 3_600_000,
             drain_ms: 30_000,
             has_residents: true,
@@ -114,6 +124,7 @@ struct Worker {
     outcomes: Outcomes,
     residents: Residents,
     plugins: Installer,
+    door: Door,
     /// Kills every operation; their messages stay with the broker.
     abort: CancellationToken,
 }
@@ -144,6 +155,7 @@ pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) ->
         outcomes,
         residents: Residents::new(options.has_residents),
         plugins: Installer::default(),
+        door: Door::new(options.amqp.clone()),
         abort,
         options,
     });

@@ -15,6 +15,7 @@ use super::{
     process::{End, Process},
     resident::Start,
     script::{Done, failed},
+    workflow,
 };
 use crate::broker::wire::{OperationContext, Response, TaskError};
 
@@ -71,6 +72,11 @@ async fn start(job: &Job, python: &Path, directory: &Path) -> std::io::Result<Pr
     let mut command = Command::new(python);
     worker.environment(&mut command, context);
     worker.python_environment(&mut command, python, context);
+    if workflow::is_one(context) {
+        // interpreters that stay have read another configuration
+        workflow::prepare(job, &mut command, directory).await?;
+        return alone(command, directory, &log).await;
+    }
     let start = Start {
         directory,
         log: &log,
@@ -86,6 +92,10 @@ async fn start(job: &Job, python: &Path, directory: &Path) -> std::io::Result<Pr
         Ok(process) => return Ok(process),
         Err(error) => debug!(python = %python.display(), %error, "starting an interpreter anew"),
     }
+    alone(command, directory, &log).await
+}
+
+async fn alone(mut command: Command, directory: &Path, log: &Path) -> std::io::Result<Process> {
     let log = tokio::fs::OpenOptions::new()
         .create(true)
         .append(true)

@@ -27,6 +27,13 @@ node_types:
         create: demo.demo_plugin.tasks.create
         start: {implementation: demo.demo_plugin.tasks.start, inputs: {wait: {default: 0}}}
         stop: {implementation: demo.demo_plugin.tasks.fail, max_retries: 0}
+workflows:
+  wait:
+    mapping: demo.demo_plugin.tasks.wait
+    parameters: {marker: {default: ''}, heeds: {default: true}}
+  greet:
+    mapping: demo.demo_plugin.tasks.greet
+    parameters: {name: {default: nobody}, fails: {default: false}}
 labels: {made-by: {values: [demo]}}
 ";
 
@@ -41,9 +48,11 @@ node_templates:
 const TASKS: &str = "
 import os
 import sys
+import time
 from cloudify import ctx
-from cloudify.decorators import operation
+from cloudify.decorators import operation, workflow
 from cloudify.exceptions import NonRecoverableError
+from cloudify.workflows import api
 VERSION = '$VERSION'
 SEEN = []
 
@@ -61,6 +70,30 @@ def start(wait, **kwargs):
     ctx.instance.runtime_properties['seen'] = len(SEEN)
     ctx.instance.runtime_properties['leads'] = os.getpgid(0) == os.getpid()
     ctx.instance.runtime_properties['dispatch'] = os.environ['CLOUDIFY_DISPATCH']
+
+@workflow
+def greet(ctx, name, fails, **kwargs):
+    if fails:
+        raise NonRecoverableError('I do not greet')
+    graph = ctx.graph_mode()
+    sequence = graph.sequence()
+    for instance in ctx.node_instances:
+        sequence.add(
+            instance.send_event('greeting ' + name),
+            instance.execute_operation('cloudify.interfaces.lifecycle.create'),
+            instance.execute_operation('cloudify.interfaces.lifecycle.start', {'wait': 0},
+                                       allow_kwargs_override=True),
+            instance.set_state('started'))
+    graph.execute()
+    return name
+
+@workflow(resumable=True)
+def wait(ctx, marker, heeds, **kwargs):
+    ctx.send_event('waiting' + (' again' if ctx.resume else ''))
+    while not os.path.exists(marker):
+        if heeds and api.has_cancel_request():
+            raise api.ExecutionCancelled()
+        time.sleep(0.05)
 
 @operation
 def fail(**kwargs):
@@ -134,6 +167,77 @@ async fn operations_run_with_the_newest_plugin_that_fits() {
         (status, &refused["error_code"]),
         (405, &json!("plugin_in_use"))
     );
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_of_plugins_run_and_say_how_they_end() {
+    let manager = Manager::new().await;
+    manager.upload_plugin(plugin("1.2.0")).await;
+    manager.deploy("demo", &FILES).await;
+    let parameters = json!({"parameters": {"name": "ann"}});
+    let greet = manager.start("demo", "greet", parameters).await;
+    let end = manager.end(&greet).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let properties = runtime_properties(&manager, "demo").await;
+    assert_eq!(
+        (&properties["version"], &properties["seen"]),
+        (&json!("1.2.0"), &json!(1))
+    );
+    let told = manager.told(&greet).await;
+    for text in [
+        "Starting 'greet' workflow execution",
+        "greeting ann",
+        "'greet' workflow execution succeeded",
+    ] {
+        assert!(told.iter().any(|told| told == text), "{text}: {told:?}");
+    }
+    let states = manager.list("node-instances?deployment_id=demo").await;
+    assert_eq!(states[0]["state"], "started");
+
+    let fails = json!({"parameters": {"fails": true}});
+    let fails = manager.start("demo", "greet", fails).await;
+    let end = manager.end(&fails).await;
+    assert_eq!(end["status"], "failed", "{end}");
+    assert!(
+        end["error"].as_str().unwrap().contains("I do not greet"),
+        "{end}"
+    );
+    manager.stop().await;
+}
+
+/// Starts the workflow that waits, and waits until it does.
+async fn wait(manager: &Manager, parameters: Value) -> String {
+    let parameters = json!({"parameters": parameters});
+    let id = manager.start("demo", "wait", parameters).await;
+    until(async || manager.told(&id).await.iter().any(|text| text == "waiting")).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_of_plugins_are_cancelled_killed_and_go_on_after_a_restart() {
+    let manager = Manager::new().await;
+    manager.upload_plugin(plugin("1.2.0")).await;
+    manager.deploy("demo", &FILES).await;
+    for (action, heeds) in [("cancel", true), ("kill", false)] {
+        let id = wait(&manager, json!({"heeds": heeds})).await;
+        let cancel = json!({"action": action, "deployment_id": "demo"});
+        let (status, answer) = manager
+            .call("POST", &format!("executions/{id}"), Some(cancel))
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        let end = manager.end(&id).await;
+        assert_eq!(end["status"], "cancelled", "{action}: {end}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join("go-on");
+    let id = wait(&manager, json!({"marker": marker.display().to_string()})).await;
+    let manager = manager.restart().await;
+    std::fs::write(&marker, "").unwrap();
+    let end = manager.end(&id).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let told = manager.told(&id).await;
+    assert!(told.iter().any(|text| text == "waiting again"), "{told:?}");
     manager.stop().await;
 }
 

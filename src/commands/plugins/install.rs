@@ -86,7 +86,7 @@ pub async fn install(
             let view = &*view;
             let row = caller.get(view, MODEL, id).await?;
             let plugin: Plugin = row.resource()?;
-            for agent in &asked.agents {
+            if let Some(agent) = asked.agents.first() {
                 caller.get(view, agents::MODEL, agent).await?;
                 return Err(Error::refused(
                     ErrorCode::IllegalAction,

@@ -98,7 +98,7 @@ pub async fn upload(
     let mut new = Vec::with_capacity(packages.len());
     for package in packages {
         let id = asked.id.clone().filter(|_| is_one);
-        let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let id = id.unwrap_or_else(|| Uuid::now_v7().to_string());
         new.push(prepare(ctx, caller, &asked, (id, &visibility), package).await?);
     }
     let mut ids = record(ctx, caller, &new).await?;
