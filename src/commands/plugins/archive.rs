@@ -56,6 +56,23 @@ pub(super) struct Package {
     pub(super) files: BTreeMap<String, Staged>,
 }
 
+/// All of an upload.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    pub(super) packages: Vec<Package>,
+    /// Whether they came as several, even if it is one.
+    pub(super) is_caravan: bool,
+}
+
+impl From<Package> for Unpacked {
+    fn from(package: Package) -> Self {
+        Self {
+            packages: vec![package],
+            is_caravan: false,
+        }
+    }
+}
+
 /// Refuses an upload.
 pub(super) fn invalid(why: impl ToString) -> Error {
     Error::refused(ErrorCode::InvalidPlugin, why.to_string())
@@ -111,19 +128,25 @@ fn text(content: &mut dyn Read) -> files::Result<Vec<u8>> {
 ///
 /// # Errors
 /// 400 `invalid_plugin_error` for what is no plugin.
-pub(super) fn packages(upload: Staged, blobs: &BlobStore) -> Result<Vec<Package>, Error> {
+pub(super) fn unpack(upload: Staged, blobs: &BlobStore) -> Result<Unpacked, Error> {
     let mut archive = upload.open().map_err(Error::internal)?;
     let (format, look) = look(&mut archive)?;
     if let (Some((root, index)), true) = (&look.caravan, format != Format::Zip) {
-        return caravan(&mut archive, blobs, (root, index));
+        return Ok(Unpacked {
+            packages: caravan(&mut archive, blobs, (root, index))?,
+            is_caravan: true,
+        });
     }
     if let Some(metadata) = look.metadata.filter(|_| look.wagons.is_empty()) {
         let metadata = checked(json(&metadata, "package.json")?)?;
-        return Ok(vec![Package {
+        let files = BTreeMap::new();
+        let wagon = upload;
+        return Ok(Package {
             metadata,
-            wagon: upload,
-            files: BTreeMap::new(),
-        }]);
+            wagon,
+            files,
+        }
+        .into());
     }
     match (format, look.wagons.as_slice()) {
         (Format::Zip, [_]) => {}
@@ -133,7 +156,7 @@ pub(super) fn packages(upload: Staged, blobs: &BlobStore) -> Result<Vec<Package>
     let mut files = stage(&mut archive, blobs, |_| true)?;
     let name = look.wagons.into_iter().next().unwrap_or_default();
     let wagon = files.remove(&name).ok_or_else(|| invalid(ONE_WAGON))?;
-    package(wagon, files).map(|package| vec![package])
+    package(wagon, files).map(Unpacked::from)
 }
 
 /// Spools the files whose paths are wanted.

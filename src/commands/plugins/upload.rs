@@ -13,7 +13,7 @@ use stratalog_schema::{
 use uuid::Uuid;
 
 use super::{
-    archive::{Metadata, Package, invalid, packages},
+    archive::{Metadata, Package, Unpacked, invalid, unpack},
     stream,
 };
 use crate::{
@@ -92,18 +92,20 @@ pub async fn upload(
     let visibility = visibility::of_new(caller, chosen, asked.private_resource)?;
     let archive = fetched(ctx, &mut asked).await?;
     let blobs = ctx.blobs.clone();
-    let packages = tokio::task::spawn_blocking(move || packages(archive, &blobs));
-    let packages = packages.await.map_err(Error::internal)??;
-    let is_one = packages.len() == 1;
+    let unpacked = tokio::task::spawn_blocking(move || unpack(archive, &blobs));
+    let Unpacked {
+        packages,
+        is_caravan,
+    } = unpacked.await.map_err(Error::internal)??;
     let mut new = Vec::with_capacity(packages.len());
     for package in packages {
-        let id = asked.id.clone().filter(|_| is_one);
+        let id = asked.id.clone().filter(|_| !is_caravan);
         let id = id.unwrap_or_else(|| Uuid::now_v7().to_string());
         new.push(prepare(ctx, caller, &asked, (id, &visibility), package).await?);
     }
     let mut ids = record(ctx, caller, &new).await?;
-    Ok(match (ids.pop(), is_one) {
-        (Some(id), true) => Uploaded::One(id),
+    Ok(match (ids.pop(), is_caravan) {
+        (Some(id), false) => Uploaded::One(id),
         (last, _) => {
             ids.extend(last);
             Uploaded::Many(ids)

@@ -128,23 +128,22 @@ async fn what_is_no_plugin_or_there_already_is_refused() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn of_a_caravan_those_plugins_are_taken_that_are_new() {
-    let server = TestServer::start().await;
-    upload(&server, "", WAGON.build()).await.expect(201);
-    let second = Wagon {
-        package: "other-plugin",
-        ..WAGON
-    };
-    let index = json!({"one/a.wgn": "one/plugin.yaml", "two/b.wgn": "two/plugin.yaml"});
+/// Several wagons, each with its YAML file.
+fn caravan(wagons: &[Wagon<'_>]) -> Vec<u8> {
+    let mut index = serde_json::Map::new();
+    let mut files = Vec::new();
+    for wagon in wagons {
+        let path = |name: &str| format!("{}/{name}", wagon.package);
+        index.insert(path("a.wgn"), json!(path("plugin.yaml")));
+        files.push((path("a.wgn"), wagon.build()));
+        files.push((path("plugin.yaml"), YAML.into()));
+    }
+    files.push((
+        "METADATA".to_owned(),
+        Value::Object(index).to_string().into(),
+    ));
     let mut tar = tar::Builder::new(Vec::new());
-    for (name, content) in [
-        ("METADATA", index.to_string().into_bytes()),
-        ("one/a.wgn", WAGON.build()),
-        ("one/plugin.yaml", YAML.into()),
-        ("two/b.wgn", second.build()),
-        ("two/plugin.yaml", YAML.into()),
-    ] {
+    for (name, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
@@ -152,15 +151,24 @@ async fn of_a_caravan_those_plugins_are_taken_that_are_new() {
         tar.append_data(&mut header, path, content.as_slice())
             .unwrap();
     }
-    let caravan = tar.into_inner().unwrap();
-    let taken = upload(&server, "", caravan.clone()).await.expect(201);
-    let items = taken["items"].as_array().unwrap();
-    assert_eq!(
-        (items.len(), &items[0]["package_name"]),
-        (1, &json!("other-plugin"))
-    );
-    assert_eq!(taken["metadata"]["pagination"]["total"], 1);
-    let again = upload(&server, "", caravan).await;
+    tar.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn of_a_caravan_those_plugins_are_taken_that_are_new() {
+    let server = TestServer::start().await;
+    upload(&server, "", WAGON.build()).await.expect(201);
+    let named = |package: &'static str| Wagon { package, ..WAGON };
+    let two = caravan(&[WAGON, named("second-plugin")]);
+    let one = caravan(&[named("third-plugin")]);
+    for (caravan, package) in [(two.clone(), "second-plugin"), (one, "third-plugin")] {
+        let taken = upload(&server, "", caravan).await.expect(201);
+        let items = taken["items"].as_array().unwrap();
+        let names: Vec<&Value> = items.iter().map(|item| &item["package_name"]).collect();
+        assert_eq!(names, [package]);
+        assert_eq!(taken["metadata"]["pagination"]["total"], 1);
+    }
+    let again = upload(&server, "", two).await;
     again.refused(409, "conflict_error", "already exists");
     server.stop().await;
 }
