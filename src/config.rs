@@ -70,6 +70,9 @@ pub struct Settings {
     pub admin_password: Option<Hidden>,
     /// Python with the plugins' libraries, for the worker.
     pub python: PathBuf,
+    /// Whether the worker's interpreters stay after an operation, so that the next one need not
+    /// load the plugins' libraries.
+    pub resident_interpreters: bool,
     /// Program that scripts find as `ctx`, if not this one.
     pub ctx_command: Option<PathBuf>,
     /// What is logged: `info`, `stratalog=debug,warn`…
@@ -82,7 +85,7 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// Memory for small files that are served often.
     pub file_cache_bytes_max: u64,
-    /// How long running requests may take to end when the process stops.
+    /// How long running requests and operations may take to end when the process stops.
     pub drain_timeout_s: u64,
 }
 
@@ -102,6 +105,7 @@ impl Default for Settings {
             advertised_host: "127.0.0.1".to_owned(),
             admin_password: None,
             python: PathBuf::from("python3"),
+            resident_interpreters: true,
             ctx_command: None,
             log: "info".to_owned(),
             log_format: LogFormat::Json,
@@ -139,6 +143,15 @@ impl Settings {
             .extract()
     }
 
+    /// Name of this manager, as its peers see it: the host's.
+    pub fn manager_name(&self) -> String {
+        let host = nix::unistd::gethostname();
+        host.map_or_else(
+            |_| self.advertised_host.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+
     /// The directory or address of the blob store.
     pub fn blob_address(&self) -> String {
         let local = || self.data_dir.join("blobs").display().to_string();
@@ -162,6 +175,9 @@ fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)
                 // what is no number is refused together with everything else
                 Value::Num(..) => text
                     .parse::<u64>()
+                    .map_or_else(|_| Value::from(text), Value::from),
+                Value::Bool(..) => text
+                    .parse::<bool>()
                     .map_or_else(|_| Value::from(text), Value::from),
                 _ => Value::from(text),
             };

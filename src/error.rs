@@ -204,6 +204,7 @@ error_codes! {
     DeploymentPluginNotFound = "deployment_plugin_not_found", 400;
     InvalidBlueprint = "invalid_blueprint_error", 400;
     InvalidPlugin = "invalid_plugin_error", 400;
+    UnknownAction = "unknown_action", 400;
     SnapshotAction = "snapshot_action_error", 400;
     ParamUrlNotFound = "param_url_not_found_error", 400;
     InvalidFilterRule = "invalid_filter_rule", 400;

@@ -26,8 +26,6 @@ use crate::{
 
 mod roles;
 
-/// Name of this manager, as its peers see it.
-const MANAGER_NAME: &str = "stratalog";
 /// Pause between attempts to prepare RabbitMQ for the tenants.
 const BROKER_RETRY: Duration = Duration::from_secs(5);
 /// How often certificates are looked at.
@@ -171,10 +169,10 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
 
 fn connect(settings: &Settings, drivers: &Tasks) -> Option<Broker> {
     let url = settings.amqp_url.as_ref()?;
-    let mut options = broker::Options::new(&url.0, MANAGER_NAME);
+    let name = settings.manager_name();
+    let mut options = broker::Options::new(&url.0, &name);
     options.ca_file.clone_from(&settings.amqp_ca_file);
-    let topology: Topology =
-        topology::management(MANAGER_NAME).merged(&topology::shared_responses());
+    let topology: Topology = topology::management(&name).merged(&topology::shared_responses());
     Some(Broker::start(options, topology, drivers.stop_token()))
 }
 

@@ -8,9 +8,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployments, execution_groups, executions, files, filters,
-        maintenance, node_instances, nodes, operations, permissions, provider_context, schedules,
-        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
-        users,
+        maintenance, node_instances, nodes, operations, permissions, plugins, provider_context,
+        schedules, secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens,
+        user_groups, users,
     },
 };
 
@@ -43,6 +43,7 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     user_groups::needs(event, needs);
     maintenance::needs(event, needs);
     permissions::needs(event, needs);
+    plugins::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -78,5 +79,6 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     secrets_providers::fold(event, rows)?;
     user_groups::fold(event, rows)?;
     maintenance::fold(event, rows)?;
-    permissions::fold(event, rows)
+    permissions::fold(event, rows)?;
+    plugins::fold(event, rows)
 }

@@ -6,9 +6,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployments, execution_groups, executions, files, filters,
-        maintenance, node_instances, nodes, operations, permissions, provider_context, schedules,
-        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
-        users,
+        maintenance, node_instances, nodes, operations, permissions, plugins, provider_context,
+        schedules, secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens,
+        user_groups, users,
     },
 };
 
@@ -72,11 +72,13 @@ pub enum View {
     Maintenance,
     /// What roles may do that differs from the rule.
     Permissions,
+    /// Plugins.
+    Plugins,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -104,6 +106,7 @@ impl View {
         Self::UserGroups,
         Self::Maintenance,
         Self::Permissions,
+        Self::Plugins,
     ];
 
     /// Its definition.
@@ -136,6 +139,7 @@ impl View {
             Self::UserGroups => &user_groups::DEF,
             Self::Maintenance => &maintenance::DEF,
             Self::Permissions => &permissions::DEF,
+            Self::Plugins => &plugins::DEF,
         }
     }
 

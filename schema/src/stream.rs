@@ -48,11 +48,13 @@ pub enum Category {
     SecretsProvider = 42,
     /// One group of users.
     UserGroup = 43,
+    /// One plugin.
+    Plugin = 60,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -73,6 +75,7 @@ impl Category {
         Self::Secret,
         Self::SecretsProvider,
         Self::UserGroup,
+        Self::Plugin,
     ];
 
     /// The stored number.
@@ -114,6 +117,7 @@ impl Category {
             Self::Secret => "secret",
             Self::SecretsProvider => "secrets_provider",
             Self::UserGroup => "user_group",
+            Self::Plugin => "plugin",
         }
     }
 }

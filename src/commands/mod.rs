@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod operations;
 mod own_execution;
 pub mod permissions;
+pub mod plugins;
 pub mod schedules;
 pub mod secrets;
 pub mod settings;

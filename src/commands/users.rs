@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Views whose rows keep their creator from being deleted.
-const OWNED: [(ViewName, &str); 7] = [
+const OWNED: [(ViewName, &str); 8] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
@@ -33,6 +33,7 @@ const OWNED: [(ViewName, &str); 7] = [
     (ViewName::Sites, "sites"),
     (ViewName::Secrets, "secrets"),
     (ViewName::SecretsProviders, "secrets providers"),
+    (ViewName::Plugins, "plugins"),
 ];
 
 /// The stream of a user.

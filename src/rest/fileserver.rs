@@ -259,8 +259,8 @@ async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> 
         Class::Shared | Class::Public => Ok(()),
         Class::Snapshot { .. } => req.caller.require(Permission::SnapshotDownload),
         Class::LogBundle { .. } => req.caller.require(Permission::LogBundleDownload),
-        Class::Plugin { .. } if req.caller.is_unbounded() => Ok(()),
-        Class::Plugin { .. } | Class::Denied => Err(missing(path)),
+        Class::Plugin { id } => allow_plugin(req, path, id).await,
+        Class::Denied => Err(missing(path)),
         Class::Tenant { area, tenant, item } => {
             known_tenant(req, tenant, path)?;
             let inside = req.caller.in_tenant(tenant);
@@ -277,6 +277,18 @@ async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> 
             }
         }
     }
+}
+
+/// Of a plugin may be read what `GET /plugins/{id}/archive` gives.
+async fn allow_plugin(req: &Request, path: &ResourcePath, id: &str) -> Result<(), Error> {
+    if req.caller.is_unbounded() {
+        return Ok(());
+    }
+    req.caller.require(Permission::PluginDownload)?;
+    let view = req.ctx.store.read(At::Now).await?;
+    let row = req.caller.find(&view, ViewName::Plugins, id).await?;
+    drop(view.finish().await?);
+    row.map(|_| ()).ok_or_else(|| missing(path))
 }
 
 fn known_tenant<B>(req: &Request<B>, tenant: &str, path: &ResourcePath) -> Result<(), Error> {

@@ -352,6 +352,7 @@ fn search_field(view: View) -> Option<&'static str> {
         View::Users => Some("username"),
         View::Tenants | View::Agents | View::Sites | View::UserGroups => Some("name"),
         View::Secrets => Some("key"),
+        View::Plugins => Some("package_name"),
         _ => Some("id"),
     }
 }

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
 };
 
-use super::{MANAGER_NAME, Running};
+use super::Running;
 use crate::{
     broker::Broker,
     consumers,
@@ -78,8 +78,12 @@ fn worker(running: &Running, broker: Broker) {
     let rest_url = format!("http://{}", reachable(running.addr));
     let work_dir = settings.data_dir.join("worker");
     let python = settings.python.clone();
-    let mut options = worker::Options::new(&rest_url, python, work_dir, MANAGER_NAME);
+    let mut options = worker::Options::new(&rest_url, python, work_dir, &settings.manager_name());
     options.ctx_command.clone_from(&settings.ctx_command);
+    options.drain_ms = settings.drain_timeout_s.saturating_mul(1_000);
+    let amqp = settings.amqp_url.clone();
+    options.amqp = amqp.map(|url| (url, settings.amqp_ca_file.clone()));
+    options.has_residents = settings.resident_interpreters;
     let stop = running.drivers.stop_token();
     let runs = Runs::new(&running.ctx, |roles| &roles.worker);
     running.drivers.spawn("worker", async move {

@@ -28,11 +28,17 @@ pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Resul
     let mut operations = worker.broker.consume(ConsumerSpec { queue, prefetch });
     let queue = topology::service_queue(name);
     let mut services = worker.broker.consume(ConsumerSpec { queue, prefetch });
+    let queue = topology::WORKFLOW_QUEUE.to_owned();
+    let mut workflows = worker.broker.consume(ConsumerSpec { queue, prefetch });
     info!(%name, max_operations = prefetch, "the worker takes operations");
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
             delivery = operations.recv() => match delivery {
+                Some(delivery) => operation(&worker, delivery).await,
+                None => break,
+            },
+            delivery = workflows.recv() => match delivery {
                 Some(delivery) => operation(&worker, delivery).await,
                 None => break,
             },
@@ -42,6 +48,7 @@ pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Resul
             },
         }
     }
+    workflows.stop();
     drain(&worker, &mut operations).await;
     Ok(())
 }
@@ -50,6 +57,7 @@ pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Resul
 /// being unacknowledged, are delivered again to whoever works next.
 async fn drain(worker: &Worker, operations: &mut Deliveries) {
     operations.stop();
+    worker.residents.close();
     worker.tasks.close();
     info!(
         running = worker.running.count(),

@@ -1,5 +1,6 @@
 //! The working directory and the environment of the processes that operations run in.
 use std::{
+    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -48,6 +49,29 @@ pub(super) async fn prepare(options: &Options) -> Result<(), Error> {
         .map_err(failed(&link))
 }
 
+/// Takes our own settings out of a process's environment.
+pub(super) fn hide_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(OWN_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// The whole environment that a command would get. What is no UTF-8 cannot be told and is left out.
+pub(super) fn of(command: &Command) -> HashMap<String, String> {
+    let mut all: HashMap<OsString, OsString> = std::env::vars_os().collect();
+    for (name, value) in command.as_std().get_envs() {
+        match value {
+            Some(value) => all.insert(name.to_owned(), value.to_owned()),
+            None => all.remove(name),
+        };
+    }
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 impl Worker {
     pub(super) fn log_dir(&self) -> PathBuf {
         self.options.work_dir.join(LOG_DIR)
@@ -56,11 +80,7 @@ impl Worker {
     /// What every operation's process gets: our environment without our own settings, what the
     /// execution adds, and the `ctx` command first in the path.
     pub(super) fn environment(&self, command: &mut Command, context: &OperationContext) {
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with(OWN_PREFIX) {
-                command.env_remove(name);
-            }
-        }
+        hide_settings(command);
         for (name, value) in context.execution_env.iter().flatten() {
             command.env(name, text::str(value));
         }

@@ -12,13 +12,17 @@
 mod consumer;
 mod context;
 pub mod ctx_command;
+mod door;
 mod environment;
+mod interpreter;
 mod log;
 mod operation;
 mod outcomes;
+mod plugins;
 mod process;
 mod proxy;
 mod python;
+mod resident;
 mod resources;
 mod rest;
 mod runner;
@@ -26,14 +30,21 @@ mod running;
 mod script;
 mod service;
 mod text;
+mod workflow;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{outcomes::Outcomes, rest::Rest, running::Running};
-use crate::broker::{self, Broker};
+use self::{
+    door::Door, outcomes::Outcomes, plugins::Installer, resident::Residents, rest::Rest,
+    running::Running,
+};
+use crate::{
+    broker::{self, Broker},
+    config::Hidden,
+};
 
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
@@ -55,10 +66,16 @@ pub struct Options {
     pub name: String,
     /// The executable that scripts find as `ctx`; our own when absent.
     pub ctx_command: Option<PathBuf>,
+    /// RabbitMQ, for workflows written in Python: its URL, and a PEM file with the authorities of
+    /// its certificate. Without it there are no such workflows.
+    pub amqp: Option<(Hidden, Option<PathBuf>)>,
     /// How long a REST call is repeated while the manager is silent.
     pub rest_retry_limit_ms: u64,
     /// How long running operations may take to end after the worker was told to.
     pub drain_ms: u64,
+    /// Whether interpreters stay after an operation, so that the next one need not load the
+    /// library.
+    pub has_residents: bool,
 }
 
 impl Options {
@@ -72,8 +89,10 @@ impl Options {
             max_operations: 20,
             name: name.to_owned(),
             ctx_command: None,
+            amqp: None,
             rest_retry_limit_ms: 3_600_000,
             drain_ms: 30_000,
+            has_residents: true,
         }
     }
 }
@@ -103,6 +122,9 @@ struct Worker {
     slots: Semaphore,
     running: Running,
     outcomes: Outcomes,
+    residents: Residents,
+    plugins: Installer,
+    door: Door,
     /// Kills every operation; their messages stay with the broker.
     abort: CancellationToken,
 }
@@ -131,6 +153,9 @@ pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) ->
         slots: Semaphore::new(usize::from(options.max_operations.max(1))),
         running: Running::default(),
         outcomes,
+        residents: Residents::new(options.has_residents),
+        plugins: Installer::default(),
+        door: Door::new(options.amqp.clone()),
         abort,
         options,
     });

@@ -14,6 +14,7 @@ use super::{
     rest::{RestError, Session},
     runner::Runner,
     script::{Done, failed},
+    workflow,
 };
 use crate::broker::wire::{OperationTask, Response, TaskError};
 
@@ -109,6 +110,15 @@ async fn before(session: &Session, task: &OperationTask) -> Result<Before, RestE
         match session.get(&["executions", execution], &[]).await {
             Ok(found) if status(&found, "status") == Some("cancelled") => {
                 return Ok(Before::Nobody);
+            }
+            Ok(found) if workflow::is_one(&task.context) => {
+                return Ok(match status(&found, "status") {
+                    Some("terminated" | "failed" | "kill_cancelling") => Before::Nobody,
+                    status => Before::Run {
+                        stored: false,
+                        resume: status == Some(STARTED),
+                    },
+                });
             }
             Ok(_) => {}
             Err(error) if gone(&error) => {
@@ -207,6 +217,10 @@ impl Run<'_> {
 
     /// No more processes at once than allowed, however many messages a reconnect brings.
     async fn with_a_slot(&self, job: Job) -> Done {
+        if workflow::is_one(&job.task.context) {
+            // it waits for operations, which need slots themselves
+            return workflow::run(&job).await;
+        }
         let slot = tokio::select! {
             slot = self.worker.slots.acquire() => slot,
             () = self.kill.cancelled() => return Done::Killed,

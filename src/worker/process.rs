@@ -13,13 +13,14 @@ use nix::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    process::{Child, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::oneshot,
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use super::log::Logger;
+use super::{log::Logger, resident::Resident};
 
 /// Between asking a process to end and making it.
 const TERMINATE_GRACE: Duration = Duration::from_secs(5);
@@ -42,8 +43,19 @@ pub(super) enum End {
 /// A started process, the leader of its group.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    leader: Leader,
     pid: i32,
+}
+
+#[derive(Debug)]
+enum Leader {
+    /// A child of ours.
+    Own(Box<Child>),
+    /// A child of an interpreter, which tells its exit code, and stays as long as the child.
+    Forked {
+        code: oneshot::Receiver<i32>,
+        _interpreter: Arc<Resident>,
+    },
 }
 
 impl Process {
@@ -51,15 +63,37 @@ impl Process {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = pid.ok_or_else(|| io::Error::other("the new process has no id"))?;
-        Ok(Self { child, pid })
+        Ok(Self {
+            leader: Leader::Own(Box::new(child)),
+            pid,
+        })
+    }
+
+    /// A process that an interpreter has started, and will tell the end of.
+    pub(super) fn forked(
+        pid: i32,
+        code: oneshot::Receiver<i32>,
+        interpreter: Arc<Resident>,
+    ) -> Self {
+        Self {
+            leader: Leader::Forked {
+                code,
+                _interpreter: interpreter,
+            },
+            pid,
+        }
     }
 
     pub(super) fn pid(&self) -> i32 {
         self.pid
     }
 
-    pub(super) fn child(&mut self) -> &mut Child {
-        &mut self.child
+    /// The ends of its output that we hold.
+    pub(super) fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        match &mut self.leader {
+            Leader::Own(child) => (child.stdout.take(), child.stderr.take()),
+            Leader::Forked { .. } => (None, None),
+        }
     }
 
     /// Waits for the end; on timeout or kill the whole group is ended first.
@@ -75,7 +109,7 @@ impl Process {
             }
         };
         let end = tokio::select! {
-            status = self.child.wait() => return Ok(End::Exited(code(status?))),
+            code = self.ended() => return Ok(End::Exited(code?)),
             () = timed_out => End::TimedOut,
             () = kill.cancelled() => End::Killed,
         };
@@ -83,13 +117,28 @@ impl Process {
         Ok(end)
     }
 
+    /// The exit code, or the negative number of the signal that ended it.
+    async fn ended(&mut self) -> io::Result<i32> {
+        match &mut self.leader {
+            Leader::Own(child) => Ok(code(child.wait().await?)),
+            Leader::Forked { code, .. } => {
+                let told = code.await;
+                if told.is_err() {
+                    // nobody will tell any more, so that it has to be over
+                    self.signal(Signal::SIGKILL);
+                }
+                Ok(told.unwrap_or(-(Signal::SIGKILL as i32)))
+            }
+        }
+    }
+
     async fn terminate(&mut self) -> io::Result<()> {
         self.signal(Signal::SIGTERM);
-        let ended = tokio::time::timeout(TERMINATE_GRACE, self.child.wait()).await;
+        let ended = tokio::time::timeout(TERMINATE_GRACE, self.ended()).await;
         // Also when the leader has ended: its children may have ignored the first signal.
         self.signal(Signal::SIGKILL);
         if ended.is_err() {
-            self.child.wait().await?;
+            self.ended().await?;
         }
         Ok(())
     }

@@ -7,38 +7,27 @@ use std::{
 
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
+use tracing::debug;
 
 use super::{
-    Worker,
+    environment, interpreter,
     operation::Job,
     process::{End, Process},
+    resident::Start,
     script::{Done, failed},
+    workflow,
 };
 use crate::broker::wire::{OperationContext, Response, TaskError};
 
 const STOP_AGENT: &str = "StopAgent";
-/// Plugins that come with the worker's own interpreter.
-const OWN_PLUGINS: [&str; 8] = [
-    "agent",
-    "diamond",
-    "script",
-    "cfy_extensions",
-    "default_workflows",
-    "worker_installer",
-    "cloudify_system_workflows",
-    "agent_installer",
-];
-/// The version of a source plugin that names none.
-const NO_VERSION: &str = "0.0.0";
-
 pub(super) async fn run(job: &Job) -> Done {
-    let Some(python) = interpreter(&job.worker, &job.task.context).await else {
-        let name = job.task.context.plugin.name.as_deref().unwrap_or_default();
-        let arch = std::env::consts::ARCH;
-        return TaskError::non_recoverable(format!(
-            "No source or managed plugin found for {name} [current platform=linux_{arch}]"
-        ))
-        .into();
+    let python = tokio::select! {
+        python = interpreter::find(job) => python,
+        () = job.kill.cancelled() => return Done::Killed,
+    };
+    let python = match python {
+        Ok(python) => python,
+        Err(message) => return TaskError::non_recoverable(message).into(),
     };
     match dispatch(job, &python).await {
         Ok(done) => done,
@@ -57,18 +46,7 @@ async fn dispatch(job: &Job, python: &Path) -> std::io::Result<Done> {
         "cloudify_context": context, "args": job.task.args, "kwargs": job.task.inputs,
     });
     tokio::fs::write(directory.path().join("input.json"), input.to_string()).await?;
-    let log = log_file(job).await?;
-    let mut command = Command::new(python);
-    command
-        .args(["-u", "-m", "cloudify.dispatch"])
-        .arg(directory.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    job.worker.environment(&mut command, &job.task.context);
-    job.worker
-        .python_environment(&mut command, python, &job.task.context);
-    let mut process = Process::spawn(&mut command)?;
+    let mut process = start(job, python, directory.path()).await?;
     let code = match process.wait(job.timeout(), &job.kill).await? {
         End::Killed => return Ok(Done::Killed),
         End::TimedOut => return Ok(job.timed_out().into()),
@@ -84,6 +62,54 @@ async fn dispatch(job: &Job, python: &Path) -> std::io::Result<Done> {
     }
     let output = tokio::fs::read(directory.path().join("output.json")).await?;
     Ok(Done::Response(response(&output)))
+}
+
+/// Has an interpreter that stays start it, or starts one for it alone.
+async fn start(job: &Job, python: &Path, directory: &Path) -> std::io::Result<Process> {
+    let worker = &job.worker;
+    let log = log_file(job);
+    let context = &job.task.context;
+    let mut command = Command::new(python);
+    worker.environment(&mut command, context);
+    worker.python_environment(&mut command, python, context);
+    if workflow::is_one(context) {
+        // interpreters that stay have read another configuration
+        workflow::prepare(job, &mut command, directory).await?;
+        return alone(command, directory, &log).await;
+    }
+    let start = Start {
+        directory,
+        log: &log,
+        environment: environment::of(&command),
+    };
+    let mut first = Command::new(python);
+    worker.environment(&mut first, &OperationContext::default());
+    worker.python_environment(&mut first, python, &OperationContext::default());
+    let resident = worker
+        .residents
+        .start(&worker.tasks, (python, first), &start);
+    match resident.await {
+        Ok(process) => return Ok(process),
+        Err(error) => debug!(python = %python.display(), %error, "starting an interpreter anew"),
+    }
+    alone(command, directory, &log).await
+}
+
+async fn alone(mut command: Command, directory: &Path, log: &Path) -> std::io::Result<Process> {
+    let log = tokio::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .await?
+        .into_std()
+        .await;
+    command
+        .args(["-u", "-m", "cloudify.dispatch"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    Process::spawn(&mut command)
 }
 
 /// The child's own account of how it went.
@@ -121,7 +147,7 @@ fn short_name(task_name: &str) -> String {
 
 /// What the child prints goes straight to the deployment's log file, so that nobody waits for a
 /// pipe.
-async fn log_file(job: &Job) -> std::io::Result<std::fs::File> {
+fn log_file(job: &Job) -> PathBuf {
     let deployment = job
         .task
         .context
@@ -132,65 +158,7 @@ async fn log_file(job: &Job) -> std::io::Result<std::fs::File> {
         .chars()
         .map(|c| if c == '/' { '_' } else { c })
         .collect();
-    let path = job.worker.log_dir().join(format!("{name}.log"));
-    let file = tokio::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .await?;
-    Ok(file.into_std().await)
-}
-
-/// The interpreter that has the operation's plugin: the worker's own, or the one of the plugin's
-/// environment.
-pub(super) async fn interpreter(worker: &Worker, context: &OperationContext) -> Option<PathBuf> {
-    let plugin = &context.plugin;
-    let name = plugin.name.as_deref().unwrap_or_default();
-    if name.is_empty() || OWN_PLUGINS.contains(&name) {
-        return Some(worker.options.python.clone());
-    }
-    let root = &worker.options.work_dir;
-    let tenant = plugin
-        .tenant_name
-        .as_deref()
-        .unwrap_or(&context.tenant.name);
-    if let Some(package) = &plugin.package_name {
-        let versions = root.join("plugins").join(tenant).join(package);
-        let managed = match &plugin.package_version {
-            Some(version) => Some(versions.join(version)),
-            None => newest(&versions).await,
-        };
-        if let Some(python) = installed(managed).await {
-            return Some(python);
-        }
-    }
-    let version = plugin.package_version.as_deref().unwrap_or(NO_VERSION);
-    let deployment = context.deployment_id.as_deref().unwrap_or_default();
-    let sources = root.join("source_plugins").join(tenant).join(deployment);
-    installed(Some(sources.join(name).join(version))).await
-}
-
-/// Only a finished installation has the marker.
-async fn installed(directory: Option<PathBuf>) -> Option<PathBuf> {
-    let directory = directory?;
-    let marked = tokio::fs::try_exists(directory.join("plugin.id"))
-        .await
-        .unwrap_or(false);
-    marked.then(|| directory.join("bin/python"))
-}
-
-async fn newest(versions: &Path) -> Option<PathBuf> {
-    let mut found = tokio::fs::read_dir(versions).await.ok()?;
-    let mut newest: Option<(Vec<u64>, PathBuf)> = None;
-    while let Ok(Some(entry)) = found.next_entry().await {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let numbers = |part: &str| part.parse::<u64>().unwrap_or(0);
-        let version: Vec<_> = name.split('.').map(numbers).collect();
-        if newest.as_ref().is_none_or(|(best, _)| version > *best) {
-            newest = Some((version, entry.path()));
-        }
-    }
-    newest.map(|(_, path)| path)
+    job.worker.log_dir().join(format!("{name}.log"))
 }
 
 /// Whether Python's own parser takes it for Python.

@@ -1,18 +1,25 @@
 //! The worker's side of the REST API: one HTTP client for the process, one session per operation
 //! with the execution's token.
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 const API: &str = "api/v3.1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// For large files.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// An answer of 500 is given up sooner than silence: it usually does not go away.
@@ -134,11 +141,21 @@ impl Rest {
     }
 }
 
-/// Speaks for one execution.
+/// What a session proves itself with: name of the header, and the token.
+#[derive(Clone)]
+struct Token(&'static str, String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// Speaks for one execution, or for the user who gave a token.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     rest: Arc<Rest>,
-    token: String,
+    token: Token,
     tenant: String,
     bypass_maintenance: bool,
 }
@@ -152,9 +169,17 @@ impl Session {
     ) -> Self {
         Self {
             rest,
-            token: token.to_owned(),
+            token: Token("Execution-Token", token.to_owned()),
             tenant: tenant.to_owned(),
             bypass_maintenance,
+        }
+    }
+
+    /// With an access token instead of an execution's.
+    pub(super) fn of_user(rest: Arc<Rest>, token: &str, tenant: &str) -> Self {
+        Self {
+            token: Token("Authentication-Token", token.to_owned()),
+            ..Self::new(rest, token, tenant, false)
         }
     }
 
@@ -194,6 +219,28 @@ impl Session {
         .await
     }
 
+    pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
+        let url = self.url(path);
+        json_of(
+            self.send(&url, || self.request(Method::PUT, &url).json(body))
+                .await?,
+        )
+        .await
+    }
+
+    /// Saves what the manager answers with.
+    pub(super) async fn download(&self, path: &[&str], file: &Path) -> anyhow::Result<()> {
+        let url = self.url(path);
+        let request = || self.request(Method::GET, &url).timeout(DOWNLOAD_TIMEOUT);
+        let mut response = self.send(&url, request).await?;
+        let mut file = tokio::fs::File::create(file).await?;
+        while let Some(chunk) = response.chunk().await? {
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        Ok(())
+    }
+
     /// A file of the file server; `None` when there is none at this path.
     pub(super) async fn resource(&self, path: &str) -> Result<Option<Bytes>, RestError> {
         let path = utf8_percent_encode(path.trim_start_matches('/'), PATH);
@@ -203,7 +250,7 @@ impl Session {
             self.rest
                 .client
                 .get(&url)
-                .header("Execution-Token", &self.token)
+                .header(self.token.0, &self.token.1)
         };
         match self.send(&url, request).await {
             Ok(response) => Ok(Some(response.bytes().await.map_err(RestError::Unreadable)?)),
@@ -238,7 +285,7 @@ impl Session {
             .rest
             .client
             .request(method, url)
-            .header("Execution-Token", &self.token)
+            .header(self.token.0, &self.token.1)
             .header("Tenant", &self.tenant);
         if self.bypass_maintenance {
             request.header("X-BYPASS-MAINTENANCE", "True")

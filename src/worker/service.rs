@@ -1,18 +1,24 @@
 //! Service tasks for managers.
 use std::{
     path::Path,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
-use super::{Worker, consumer};
+use super::{
+    Worker, consumer,
+    plugins::{self, Managed},
+    rest::Session,
+};
 use crate::broker::{
     Delivery,
     wire::{
-        PingReply, Request, ServiceTask,
-        service::{CANCEL_OPERATION, PING},
+        PingReply, Request, ServiceTask, TenantRef,
+        service::{CANCEL_OPERATION, INSTALL_PLUGIN, PING, UNINSTALL_PLUGIN},
     },
 };
 
@@ -22,7 +28,7 @@ const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
 const DEFAULT_EXCHANGE: &str = "";
 
 /// Acknowledged before it is done: none of these is worth doing twice.
-pub(super) async fn handle(worker: &Worker, delivery: Delivery) {
+pub(super) async fn handle(worker: &Arc<Worker>, delivery: Delivery) {
     if let Err(error) = delivery.ack.ack().await {
         debug!(%error, "a service task will come again");
         return;
@@ -48,7 +54,7 @@ pub(super) async fn handle(worker: &Worker, delivery: Delivery) {
     }
 }
 
-async fn perform(worker: &Worker, task: &ServiceTask) -> Value {
+async fn perform(worker: &Arc<Worker>, task: &ServiceTask) -> Value {
     let text = |name: &str| {
         task.kwargs
             .as_ref()
@@ -70,6 +76,10 @@ async fn perform(worker: &Worker, task: &ServiceTask) -> Value {
             info!(execution, killed, "killed the operations of an execution");
             Value::Null
         }
+        INSTALL_PLUGIN | UNINSTALL_PLUGIN => {
+            plugin(worker, task);
+            Value::Null
+        }
         DELETE_SOURCE_PLUGINS => {
             if let (Some(tenant), Some(deployment)) = (text("tenant_name"), text("deployment_id")) {
                 delete_source_plugins(&worker.options.work_dir, tenant, deployment).await;
@@ -81,6 +91,46 @@ async fn perform(worker: &Worker, task: &ServiceTask) -> Value {
             Value::Null
         }
     }
+}
+
+/// What managers say of a plugin that is to be installed or removed.
+#[derive(Debug, Deserialize)]
+struct AboutPlugin {
+    plugin: Managed,
+    rest_token: String,
+    tenant: TenantRef,
+    /// Names of the managers whose workers are meant.
+    #[serde(default)]
+    target: Vec<String>,
+}
+
+/// Takes its time, so that it does not stand in the way of other messages.
+fn plugin(worker: &Arc<Worker>, task: &ServiceTask) {
+    let kwargs = task.kwargs.clone().unwrap_or_default();
+    let about: AboutPlugin = match serde_json::from_value(Value::Object(kwargs)) {
+        Ok(about) => about,
+        Err(error) => {
+            return warn!(task = %task.task_name, %error, "a service task cannot be understood");
+        }
+    };
+    if !about.target.contains(&worker.options.name) {
+        return;
+    }
+    let is_install = task.task_name == INSTALL_PLUGIN;
+    let worker = worker.clone();
+    worker.tasks.clone().spawn(async move {
+        let AboutPlugin { plugin, tenant, .. } = &about;
+        let session = Session::of_user(worker.rest.clone(), &about.rest_token, &tenant.name);
+        let work = async {
+            if !is_install {
+                plugins::uninstall(&worker, &session, plugin).await;
+            } else if let Err(why) = plugins::install(&worker, &session, &tenant.name, plugin).await
+            {
+                warn!(why, "a plugin was to be installed");
+            }
+        };
+        worker.abort.run_until_cancelled(work).await;
+    });
 }
 
 async fn delete_source_plugins(root: &Path, tenant: &str, deployment: &str) {

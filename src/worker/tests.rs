@@ -8,6 +8,7 @@
 )]
 mod commands;
 mod dispatch;
+mod interpreters;
 mod messages;
 mod scripts;
 mod stub;

@@ -4,6 +4,7 @@
 mod drive;
 mod end;
 mod heal;
+mod python;
 mod scale;
 
 use std::{sync::Arc, time::Duration};
@@ -79,6 +80,17 @@ impl From<Error> for Stop {
     }
 }
 
+/// What an execution comes to.
+#[derive(Debug)]
+enum Work {
+    /// No deployment declares it.
+    System,
+    /// We know how it goes.
+    Builtin(Builtin),
+    /// Somebody else does: its declaration.
+    Python(Value),
+}
+
 /// Runs one execution.
 #[derive(Debug)]
 pub(super) struct Runner {
@@ -149,20 +161,25 @@ impl Runner {
 
     async fn attempt(&mut self) -> Result<(), Stop> {
         let execution = self.reload().await?;
-        match execution.status.as_str() {
-            status if is_end(status) || matches!(status, "queued" | "scheduled") => {
-                return Err(Stop::Over);
-            }
+        let status = execution.status.as_str();
+        if is_end(status) || matches!(status, "queued" | "scheduled") {
+            return Err(Stop::Over);
+        }
+        let work = self.work(&execution).await?;
+        if let Work::Python(spec) = &work {
+            return self.python(&execution, spec).await;
+        }
+        match status {
             "pending" | "started" => {}
             status => return Err(Stop::Cancelled(status.to_owned())),
         }
         let is_new = execution.status == "pending";
         let (execution, token) = self.begin(is_new).await?;
-        match self.workflow(&execution).await? {
-            Some(Builtin::Heal) => self.heal(&execution, &token).await?,
-            Some(Builtin::Scale) => self.scale(&execution, &token).await?,
-            Some(builtin) => self.phases(&execution, (builtin, token)).await?,
-            None => {
+        match work {
+            Work::Builtin(Builtin::Heal) => self.heal(&execution, &token).await?,
+            Work::Builtin(Builtin::Scale) => self.scale(&execution, &token).await?,
+            Work::Builtin(builtin) => self.phases(&execution, (builtin, token)).await?,
+            Work::System | Work::Python(_) => {
                 let work = system::run(&self.ctx, &execution);
                 tokio::select! {
                     done = work => done?,
@@ -222,8 +239,8 @@ impl Runner {
         })
     }
 
-    /// The built-in workflow behind an execution; nothing for those the system runs itself.
-    async fn workflow(&self, execution: &Execution) -> Result<Option<Builtin>, Stop> {
+    /// What is behind an execution.
+    async fn work(&self, execution: &Execution) -> Result<Work, Stop> {
         let declared = match self.deployment(execution).await? {
             Some(deployment) => deployment.workflows,
             None => None,
@@ -233,16 +250,16 @@ impl Runner {
             None => Map::new(),
         };
         let Some(spec) = declared.get(&execution.workflow_id) else {
-            return Ok(None);
+            return Ok(Work::System);
         };
         let operation = spec
             .get("operation")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        match Builtin::from_operation(operation) {
-            Some(builtin) => Ok(Some(builtin)),
-            None => Err(Stop::Failed(system::unknown(&execution.workflow_id))),
-        }
+        Ok(match Builtin::from_operation(operation) {
+            Some(builtin) => Work::Builtin(builtin),
+            None => Work::Python(spec.clone()),
+        })
     }
 
     async fn deployment(&self, execution: &Execution) -> Result<Option<Deployment>, Error> {

@@ -7,6 +7,7 @@ mod audit;
 mod chaos;
 mod dsl;
 mod log;
+mod plugins;
 mod replay;
 mod rest;
 mod snapshots;

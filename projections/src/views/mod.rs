@@ -15,6 +15,7 @@ pub mod node_instances;
 pub mod nodes;
 pub mod operations;
 pub mod permissions;
+pub mod plugins;
 pub mod provider_context;
 pub mod schedules;
 pub mod secrets;

@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 pub const PING: &str = "ping";
 pub const CANCEL_OPERATION: &str = "cancel-operation";
+pub const INSTALL_PLUGIN: &str = "install-plugin";
+pub const UNINSTALL_PLUGIN: &str = "uninstall-plugin";
 
 /// `{"service_task": {…}}`, without the wrapper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

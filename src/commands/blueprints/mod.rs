@@ -19,6 +19,7 @@ pub use archive::put_archive;
 pub use delete::delete;
 pub use patch::{PatchBlueprint, patch};
 pub use process::process_upload;
+pub(crate) use resolver::download;
 pub use upload::{UploadBlueprint, upload};
 pub use visibility::set_visibility;
 

@@ -12,11 +12,12 @@ use stratalog_schema::{
 
 use super::{archive, delete::deleted, resolver::ArchiveFiles, stream, tree, uploaded_tree};
 use crate::{
-    auth::Caller,
+    auth::{Caller, ExecutionRef},
     clock,
     commands::{
         executions::telemetry,
         labels::{self, Wanted},
+        plugins::Library,
     },
     context::Context,
     dsl::{self, Category as DslCategory, DslError, Plan, Source},
@@ -262,7 +263,14 @@ impl Upload<'_> {
         let main_file = main_file
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| MAIN_FILE.to_owned());
-        let resolver = ArchiveFiles::new(self.ctx, self.tenant, files);
+        let execution = ExecutionRef {
+            id: self.execution.id.clone(),
+            tenant: self.tenant.to_owned(),
+        };
+        let creator = &self.execution.created_by;
+        let creator = self.ctx.authenticator.creator_of(execution, creator)?;
+        let library = Library::new(self.ctx, creator);
+        let resolver = ArchiveFiles::new(self.ctx, library, self.tenant, files);
         let name = main_file.clone();
         let outcome = tokio::task::spawn_blocking(move || {
             let text = resolver.text(&name)?;

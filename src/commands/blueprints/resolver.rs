@@ -1,5 +1,5 @@
-//! Where a blueprint's imports come from: its archive, other blueprints, the resource directory,
-//! the network.
+//! Where a blueprint's imports come from: its archive, other blueprints, uploaded plugins, the
+//! resource directory, the network.
 use std::{
     collections::HashMap,
     path::{Component, Path},
@@ -13,10 +13,11 @@ use tokio::runtime::Handle;
 
 use super::process::{Text, digest_of};
 use crate::{
+    commands::plugins::Library,
     context::Context,
     dsl::{
         ImportRequest, ResolveError, Resolver,
-        imports::{Content, Fetched, ImportKind},
+        imports::{Content, Fetched, ImportKind, find_plugin},
         types::BuiltIn,
     },
     files::{
@@ -40,6 +41,7 @@ pub(super) struct ArchiveFiles {
     files: HashMap<String, Digest>,
     blobs: BlobStore,
     resources: Arc<Current>,
+    library: Library,
     tenant: String,
     runtime: Handle,
     client: Option<reqwest::Client>,
@@ -54,7 +56,12 @@ impl std::fmt::Debug for ArchiveFiles {
 }
 
 impl ArchiveFiles {
-    pub(super) fn new(ctx: &Context, tenant: &str, files: &[(String, File)]) -> Self {
+    pub(super) fn new(
+        ctx: &Context,
+        library: Library,
+        tenant: &str,
+        files: &[(String, File)],
+    ) -> Self {
         let digests = files
             .iter()
             .filter_map(|(path, file)| Some((path.clone(), digest_of(file)?)));
@@ -62,6 +69,7 @@ impl ArchiveFiles {
             files: digests.collect(),
             blobs: ctx.blobs.clone(),
             resources: ctx.files.load(),
+            library,
             tenant: tenant.to_owned(),
             runtime: Handle::current(),
             client: client().ok(),
@@ -130,6 +138,17 @@ impl ArchiveFiles {
         Some(text(name.clone(), self.read(&digest)?, Some(name)))
     }
 
+    fn plugin(
+        &self,
+        name: &str,
+        query: Option<&str>,
+        version: &str,
+    ) -> Result<Fetched, ResolveError> {
+        let plugins = self.runtime.block_on(self.library.plugins(name));
+        let plugins = plugins.map_err(|error| ResolveError::NotFound(error.to_string()))?;
+        find_plugin(&plugins, name, query, version)
+    }
+
     fn url(&self, url: &str) -> Result<Fetched, ResolveError> {
         let client = self.client.as_ref().ok_or_else(|| {
             ResolveError::NotFound("this manager cannot fetch imports from the network".to_owned())
@@ -193,7 +212,7 @@ impl Resolver for ArchiveFiles {
             catalogue: None,
         };
         match request.kind() {
-            ImportKind::Plugin { name, .. } => Err(missing(&format!("plugin {name}"))),
+            ImportKind::Plugin { name, query } => self.plugin(name, query, request.version),
             ImportKind::Blueprint(id) => self
                 .blueprint(id)
                 .ok_or_else(|| missing(&format!("blueprint {id}"))),
@@ -234,7 +253,7 @@ fn client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Downloads an archive into the spool of the blob store.
-pub(super) async fn download(ctx: &Context, url: &str) -> anyhow::Result<Staged> {
+pub(crate) async fn download(ctx: &Context, url: &str) -> anyhow::Result<Staged> {
     let response = client()?.get(url).send().await?.error_for_status()?;
     let stream = response.bytes_stream();
     let bytes_max = ctx.settings.upload_bytes_max;

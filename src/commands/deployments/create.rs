@@ -18,7 +18,7 @@ use crate::{
     commands::{
         blueprints, ids,
         labels::{self, Wanted},
-        own_execution, sites,
+        own_execution, plugins, sites,
         visibility::of_new,
     },
     context::Context,
@@ -210,25 +210,30 @@ async fn check_blueprint(
     if new.skip_plugins_validation {
         return Ok(());
     }
-    check_plugins(&plan)
+    check_plugins(view, caller, &plan).await
 }
 
 /// Every plugin a plan wants installed must be there; what a blueprint brings along itself is not
 /// asked for.
-fn check_plugins(plan: &Map<String, Value>) -> Result<(), Error> {
+async fn check_plugins(
+    view: &Reader,
+    caller: &Caller,
+    plan: &Map<String, Value>,
+) -> Result<(), Error> {
     for section in [
         "deployment_plugins_to_install",
         "workflow_plugins_to_install",
     ] {
-        let plugins = plan.get(section).and_then(Value::as_array);
-        for plugin in plugins.into_iter().flatten() {
+        let declared = plan.get(section).and_then(Value::as_array);
+        for plugin in declared.into_iter().flatten() {
             let text = |key: &str| plugin.get(key).and_then(Value::as_str);
             let is_wanted = plugin.get("install") == Some(&Value::Bool(true));
             let Some(name) = text("package_name").filter(|_| is_wanted) else {
                 continue;
             };
-            if text("source").is_none() {
-                let version = text("package_version").unwrap_or("any");
+            let wanted = (name, text("package_version"));
+            if text("source").is_none() && !plugins::is_uploaded(view, caller, wanted).await? {
+                let version = wanted.1.unwrap_or("any");
                 return Err(Error::refused(
                     ErrorCode::DeploymentPluginNotFound,
                     format!(

@@ -13,9 +13,11 @@ mod uploaded;
 mod walk;
 
 pub use directory::{Directory, Remote, UploadedBlueprint};
+pub(crate) use pep440::Version;
 pub use resolver::{
     Catalogue, Content, Fetched, ImportKind, ImportRequest, ResolveError, Resolver, Source,
 };
 pub use rules::UrlRules;
 pub use uploaded::UploadedPlugin;
+pub(crate) use uploaded::{choose_file, find as find_plugin};
 pub(crate) use walk::{Document, read};

@@ -18,7 +18,7 @@ static VERSION: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A version; it orders as packages do: 1.0.dev1 < 1.0a1 < 1.0rc1 < 1.0 < 1.0.post1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version {
+pub(crate) struct Version {
     epoch: u64,
     release: Vec<u64>,
     /// Before the release: kind and number. A release without is above all of them, a bare dev
@@ -33,7 +33,7 @@ pub(super) struct Version {
 const NOT_PRE: (u8, u64) = (9, 0);
 
 impl Version {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let parts = VERSION.captures(text.trim())?;
         let number = |index: usize| -> Option<u64> {
             let digits = parts.get(index)?.as_str();

@@ -18,7 +18,7 @@ pub struct UploadedPlugin {
 
 /// The file of the newest plugin that an import fits. `version` is the main file's, as file names
 /// carry it: `1_4`.
-pub(super) fn find(
+pub(crate) fn find(
     plugins: &[UploadedPlugin],
     name: &str,
     query: Option<&str>,
@@ -66,10 +66,10 @@ pub(super) fn find(
 
 /// The only file; else the one for the version; else the first that is for no version in
 /// particular.
-fn choose_file<'f>(
-    files: &'f [(String, Arc<str>)],
+pub(crate) fn choose_file<'f, T>(
+    files: &'f [(String, T)],
     version: &str,
-) -> Option<&'f (String, Arc<str>)> {
+) -> Option<&'f (String, T)> {
     if let [only] = files {
         return Some(only);
     }

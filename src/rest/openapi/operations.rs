@@ -1,9 +1,9 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
     self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, Deployments,
-    ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, ProviderContext,
-    Schedules, Secrets, SecretsProviders, Sites, Snapshots, TasksGraphs, Tenants, Tokens,
-    UserGroups, Users,
+    ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, Plugins,
+    ProviderContext, Schedules, Secrets, SecretsProviders, Sites, Snapshots, TasksGraphs, Tenants,
+    Tokens, UserGroups, Users,
 };
 
 use self::{
@@ -226,8 +226,16 @@ pub(super) const VERSIONED: &[Operation] = &[
     get("/permissions/{role}", "Lists a role's permissions", Value),
     put("/permissions/{role}/{permission}", "Gives a role a permission", Value).takes(Takes::Nothing),
     delete("/permissions/{role}/{permission}", "Takes a permission from a role"),
-    get("/plugins", "Lists plugins", Value),
-    get("/plugins/{id}", "Gives a plugin", Value),
+    get("/plugins", "Lists plugins", Page(Plugins)),
+    post("/plugins", "Uploads a plugin, or several in a caravan", Made(Plugins)).takes(Takes::File),
+    get("/plugins/{id}", "Gives a plugin", One(Plugins)),
+    post("/plugins/{id}", "Has a plugin installed", One(Plugins)),
+    put("/plugins/{id}", "Reports the state of an installation", One(Plugins)),
+    patch("/plugins/{id}", "Changes a plugin", One(Plugins)),
+    delete("/plugins/{id}", "Deletes a plugin").takes(MaybeJson),
+    get("/plugins/{id}/archive", "Downloads the wagon, or everything", File),
+    get("/plugins/{id}/yaml", "Downloads the plugin's YAML file", File),
+    patch("/plugins/{id}/set-visibility", "Widens who sees a plugin", One(Plugins)),
     get("/provider/context", "Gives the provider context", One(ProviderContext)),
     post("/provider/context", "Sets the provider context", MadeValue),
     post("/searches/blueprints", "Searches blueprints by rules", Page(Blueprints)),

@@ -32,6 +32,7 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::SecretsProviders => "SecretsProvider",
         View::UserGroups => "UserGroup",
         View::Maintenance => "Maintenance",
+        View::Plugins => "Plugin",
         View::Files | View::DeploymentGroupMembers | View::Permissions => return None,
     })
 }

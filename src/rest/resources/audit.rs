@@ -164,7 +164,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 28] = [
+    const TABLES: [(&str, &str); 29] = [
         ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
@@ -193,11 +193,12 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("secret", "secrets"),
         ("maintenance", "maintenance_mode"),
         ("permission", "permissions"),
+        ("plugin", "plugins"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {
         // members and operations change the tenant and the execution they belong to
-        Some("created" | "stored") => "create",
+        Some("created" | "stored" | "uploaded") => "create",
         Some("deleted") => "delete",
         _ => "update",
     };

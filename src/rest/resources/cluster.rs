@@ -65,7 +65,6 @@ fn managers(ctx: &Arc<Context>) -> Route {
 }
 
 async fn manager(ctx: &Context) -> Result<Value, Error> {
-    let hostname = nix::unistd::gethostname().map_err(Error::internal)?;
     let host = &ctx.settings.advertised_host;
     let ca = ctx.settings.data_dir.join("tls").join(tls::CA_CERT_FILE);
     let ca = tokio::fs::read_to_string(ca)
@@ -73,7 +72,7 @@ async fn manager(ctx: &Context) -> Result<Value, Error> {
         .map_err(Error::internal)?;
     Ok(json!({
         "id": 1,
-        "hostname": hostname.to_string_lossy(),
+        "hostname": ctx.settings.manager_name(),
         "private_ip": host,
         "public_ip": host,
         "version": API_VERSION,

@@ -27,6 +27,7 @@ mod node_instances;
 mod nodes;
 mod operations;
 mod permissions;
+mod plugins;
 mod provider;
 mod proxy;
 mod searches;
@@ -69,6 +70,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         nodes::routes(ctx),
         operations::routes(ctx),
         permissions::routes(ctx),
+        plugins::routes(ctx),
         provider::routes(ctx),
         proxy::routes(ctx),
         searches::routes(ctx),

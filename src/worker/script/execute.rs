@@ -76,7 +76,7 @@ async fn execute_with(
         .info(format!("Process created, PID: {pid}"))
         .await;
     let tasks = &job.worker.tasks;
-    let (stdout, stderr) = (process.child().stdout.take(), process.child().stderr.take());
+    let (stdout, stderr) = process.output();
     let out = stdout.map(|stream| {
         Output::read(
             tasks,

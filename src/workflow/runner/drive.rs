@@ -39,7 +39,7 @@ pub(super) struct Phase {
 type Answer = (String, Response, Option<Ack>);
 
 /// Longest sleep; after it everything is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
 impl Runner {
     /// Until everything in the graph has been done, or something failed.

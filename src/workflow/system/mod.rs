@@ -28,7 +28,7 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
 }
 
 /// The error of a workflow that cannot be run here.
-pub(super) fn unknown(workflow_id: &str) -> Error {
+fn unknown(workflow_id: &str) -> Error {
     Error::refused(
         ErrorCode::NonexistentWorkflow,
         format!("The workflow {workflow_id} is not available in this version of the manager"),

@@ -23,8 +23,8 @@ import urllib.request
 ACTIVE = {'pending', 'started', 'queued', 'cancelling', 'force_cancelling', 'kill_cancelling'}
 CHOSEN = re.compile(
     r'^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|.*_[a-z0-9]{6}|[A-Za-z0-9]{10})$')
-ORDER = ['profile', 'blueprints', 'deployments', 'executions', 'events', 'nodes', 'secrets', 'delete',
-         'users_tenants_groups']
+ORDER = ['profile', 'blueprints', 'deployments', 'executions', 'events', 'nodes', 'secrets', 'plugins',
+         'delete', 'users_tenants_groups']
 # what a request leads to is waited for before the next one
 POLLED = 'executions?_include_system_workflows=true&_include=status&_get_all_results=true'
 
@@ -72,6 +72,8 @@ def learn(recorded, answered, learned):
     """Which identifier of the recording stands for which of this manager."""
     if isinstance(recorded, dict) and isinstance(answered, dict):
         for key in recorded.keys() & answered.keys():
+            if key == 'hostname':
+                learned.setdefault(recorded[key], answered[key])
             learn(recorded[key], answered[key], learned)
     elif isinstance(recorded, list) and isinstance(answered, list):
         for one, other in zip(recorded, answered):

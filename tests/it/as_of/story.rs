@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use stratalog::commands::execution_end;
 
 use super::{Moment, remember};
-use crate::{rest::archive, support::server::TestServer};
+use crate::{
+    rest::archive,
+    support::{server::TestServer, wagon::Wagon},
+};
 
 const TENANT: &str = "default_tenant";
 const BLUEPRINT: &str = "\
@@ -36,6 +39,8 @@ pub(super) async fn tell(server: &TestServer) -> Vec<Moment> {
     moments.push(remember(server, "people").await);
     places(server).await;
     moments.push(remember(server, "places").await);
+    plugins(server).await;
+    moments.push(remember(server, "plugins").await);
     let before = server.position();
     let put = server.request(Method::PUT, "blueprints/shop?visibility=tenant");
     server
@@ -97,6 +102,22 @@ async fn places(server: &TestServer) {
         .delete("permissions/viewer/site_list")
         .await
         .expect(204);
+}
+
+async fn plugins(server: &TestServer) {
+    for version in ["1.0", "1.1"] {
+        let wagon = Wagon {
+            package: "tool",
+            version,
+            tasks: "",
+        };
+        let archive = wagon.with_yaml("plugins: {}\nlabels: {made-by: {values: [me]}}\n");
+        let path = format!("plugins?id=tool-{version}");
+        let upload = server.request(Method::POST, &path);
+        server.send(upload.body(archive)).await.expect(201);
+    }
+    let report = json!({"state": "installed", "manager": "one"});
+    server.put("plugins/tool-1.0", &report).await.expect(200);
 }
 
 async fn deploy(server: &TestServer, id: &str) {
@@ -201,6 +222,9 @@ async fn departures(server: &TestServer) {
         .expect(204);
     server.delete("user-groups/staff").await.expect(204);
     server.delete("sites/west").await.expect(204);
+    server.delete("plugins/tool-1.0").await.expect(204);
+    let labels = json!({"labels": {}, "resource_tags": {"a": 1}});
+    server.patch("plugins/tool-1.1", &labels).await.expect(200);
     let secret = json!({"value": "open sesame"});
     server.patch("secrets/door", &secret).await.expect(200);
     server

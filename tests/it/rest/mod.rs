@@ -11,6 +11,7 @@ mod node_instances;
 mod nodes;
 mod openapi;
 mod permissions;
+mod plugins;
 mod proxy;
 mod resources;
 mod schedules;

@@ -79,6 +79,18 @@ impl Manager {
         (answer.status.as_u16(), body.unwrap_or(Value::Null))
     }
 
+    /// Uploads a plugin; its id.
+    pub(crate) async fn upload_plugin(&self, archive: Vec<u8>) -> String {
+        let upload = self.server.request(Method::POST, "plugins").body(archive);
+        let uploaded = self.server.send(upload).await.expect(201);
+        uploaded["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Where the server listens.
+    pub(crate) fn addr(&self) -> std::net::SocketAddr {
+        self.server.running.addr
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.call("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {body}");

@@ -5,6 +5,7 @@ use super::{
     archive,
     row::{Row, row},
 };
+use crate::support::wagon::zip;
 
 const BLOCK_BYTES: usize = 512;
 
@@ -91,6 +92,13 @@ pub(super) fn rows() -> Vec<Row> {
                 .bad()
         })
         .collect();
+    for (_, bytes) in hostile() {
+        let wrapped = zip(&[("p.wgn", &bytes), ("plugin.yaml", b"")]);
+        for upload in [bytes, wrapped] {
+            let row = row("POST", "plugins").bytes(upload);
+            rows.push(row.is(400, "invalid_plugin_error"));
+        }
+    }
     let form = "multipart/form-data; boundary=b";
     let part = "--b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"../x\"\r\n\r\nx\r\n";
     rows.extend([
