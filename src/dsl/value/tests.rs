@@ -1,3 +1,4 @@
+//! What copies share, and what they do not.
 use proptest::prelude::*;
 use serde_json::json;
 

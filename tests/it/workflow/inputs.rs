@@ -24,7 +24,7 @@ inputs:
   blueprint: {type: blueprint_id, required: false}
   secret: {type: secret_key, required: false, constraints: [{name_pattern: {ends_with: key}}]}
   node: {type: node_id, required: false, constraints: [{deployment_id: offering}]}
-  own: {type: node_id, required: false}
+  own: {type: node_id, required: false, constraints: [{name_pattern: {starts_with: m}}]}
   kind: {type: node_type, required: false, constraints: [{deployment_id: offering}]}
   group: {type: scaling_group, required: false, constraints: [{deployment_id: offering}]}
   operation: {type: operation_name, required: false, constraints: [{deployment_id: offering}]}
@@ -85,7 +85,7 @@ async fn inputs_name_what_is_there() {
         ("node", json!("web"), true),
         ("node", json!("mine"), false),
         ("own", json!("mine"), true),
-        ("own", json!("web"), false),
+        ("own", json!("mind"), false),
         ("kind", json!("cloudify.nodes.Compute"), true),
         ("kind", json!("cloudify.nodes.Port"), false),
         ("group", json!("pair"), true),
