@@ -1,4 +1,4 @@
-//! What the manager knows of the objects that inputs and parameters name: blueprints, deployments,
+//! What the manager knows of the objects that inputs name: blueprints, deployments,
 //! secrets, and what is in a deployment or blueprint. The language asks without waiting, so what it
 //! asks is noted, looked up, and asked again.
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use stratalog_projections::{
-    Condition, ListQuery, View as ViewName,
+    At, Condition, ListQuery, View as ViewName,
     views::{deployments::Deployment, nodes::Node},
 };
 
@@ -106,18 +106,22 @@ impl Lookups {
     /// # Errors
     /// 400 for constraints that are none, 404 for a deployment or filter that is none; database
     /// errors.
-    pub(crate) async fn fill(&mut self, view: &View, opener: Opener<'_>) -> Result<bool, Error> {
+    pub(crate) async fn fill(&mut self, opener: Opener<'_>) -> Result<bool, Error> {
         let open = self
             .open
             .get_mut()
             .unwrap_or_else(|broken| broken.into_inner());
         let open = std::mem::take(open);
-        let was_asked = !open.is_empty();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        let view = opener.ctx.store.read(At::Now).await?;
         for question in open {
-            let found = self.answer(view, opener, &question).await?;
+            let found = self.answer(&view, opener, &question).await?;
             self.known.insert(question, found);
         }
-        Ok(was_asked)
+        drop(view.finish().await?);
+        Ok(true)
     }
 
     async fn answer(
@@ -145,11 +149,14 @@ impl Lookups {
             }
             "secret_key" => sought.is_listed(ViewName::Secrets, ("key", "key")).await,
             "capability_value" => sought.is_capability().await,
-            "node_instance" => sought.is_instance(name).await,
-            declared => match &constraints.deployment_id {
-                None => Ok(sought.is_in_plan(declared, name, &self.plan)),
-                Some(_) => sought.is_in_deployment(declared, name).await,
-            },
+            "node_instance" => sought.has_row(ViewName::NodeInstances, "id", name).await,
+            declared if constraints.deployment_id.is_none() => {
+                Ok(sought.is_in_plan(declared, name, &self.plan))
+            }
+            "scaling_group" => sought.is_scaling_group(name).await,
+            "operation_name" => sought.is_operation(name).await,
+            "node_type" => sought.has_row(ViewName::Nodes, "type", name).await,
+            _ => sought.has_row(ViewName::Nodes, "id", name).await,
         }
     }
 }
@@ -235,63 +242,58 @@ impl Sought<'_> {
         }))
     }
 
-    async fn is_instance(&self, name: &str) -> Result<bool, Error> {
+    /// Whether the deployment has a row with this value in a field.
+    async fn has_row(&self, of: ViewName, field: &str, name: &str) -> Result<bool, Error> {
         let Some(deployment) = self.deployment().await? else {
             return Ok(false);
         };
-        let of = (deployment.tenant_name.as_str(), deployment.id.as_str());
-        let named = Condition::AnyOf("id".to_owned(), vec![name.to_owned()]);
-        let query = belonging(ViewName::NodeInstances, of).with(named);
-        Ok(self.constraints.admit(name) && self.view.count(&query).await? > 0)
+        let named = Condition::AnyOf(field.to_owned(), vec![name.to_owned()]);
+        let of = belonging(of, (&deployment.tenant_name, &deployment.id)).with(named);
+        Ok(self.constraints.admit(name) && self.view.count(&of).await? > 0)
     }
 
-    /// Whether a node, node type, operation or scaling group of a deployment is called so.
-    async fn is_in_deployment(&self, declared: &str, name: &str) -> Result<bool, Error> {
+    async fn is_scaling_group(&self, name: &str) -> Result<bool, Error> {
         let Some(deployment) = self.deployment().await? else {
             return Ok(false);
         };
-        if declared == "scaling_group" {
-            let groups = object(deployment.scaling_groups.as_ref())?;
-            return Ok(groups.contains_key(name) && self.constraints.admit(name));
-        }
+        let groups = object(deployment.scaling_groups.as_ref())?;
+        Ok(self.constraints.admit(name) && groups.contains_key(name))
+    }
+
+    async fn is_operation(&self, name: &str) -> Result<bool, Error> {
+        let Some(deployment) = self.deployment().await? else {
+            return Ok(false);
+        };
         let of = (deployment.tenant_name.as_str(), deployment.id.as_str());
         let nodes: Vec<Node> = self.view.select_as(&belonging(ViewName::Nodes, of)).await?;
-        if declared == "operation_name" {
-            for node in &nodes {
-                if object(node.operations.as_ref())?.contains_key(name) {
-                    return Ok(self.admits_operation(name));
-                }
+        for node in &nodes {
+            if object(node.operations.as_ref())?.contains_key(name) {
+                return Ok(self.admits_operation(name));
             }
-            return Ok(false);
         }
-        let is_named = |node: &Node| match declared {
-            "node_type" => node.node_type == name,
-            _ => node.id == name,
-        };
-        Ok(self.constraints.admit(name) && nodes.iter().any(is_named))
+        Ok(false)
     }
 
     /// The same of the plan of a blueprint.
     fn is_in_plan(&self, declared: &str, name: &str, plan: &dsl::Plan) -> bool {
         let is =
             |node: &dsl::Value, key: &str| node.get(key).and_then(dsl::Value::as_str) == Some(name);
-        match declared {
-            "scaling_group" => {
-                let groups = plan.object("scaling_groups");
-                self.constraints.admit(name) && groups.is_some_and(|all| all.contains_key(name))
-            }
-            "operation_name" => {
-                let has = |node: &dsl::Value| {
-                    let operations = node.get("operations").and_then(dsl::Value::as_object);
-                    operations.is_some_and(|all| all.contains_key(name))
-                };
-                self.admits_operation(name) && plan.nodes().iter().any(has)
-            }
-            "node_type" => {
-                self.constraints.admit(name) && plan.nodes().iter().any(|node| is(node, "type"))
-            }
-            _ => self.constraints.admit(name) && plan.nodes().iter().any(|node| is(node, "id")),
+        let mut nodes = plan.nodes().iter();
+        if declared == "operation_name" {
+            let has = |node: &dsl::Value| {
+                let operations = node.get("operations").and_then(dsl::Value::as_object);
+                operations.is_some_and(|all| all.contains_key(name))
+            };
+            return self.admits_operation(name) && nodes.any(has);
         }
+        self.constraints.admit(name)
+            && match declared {
+                "scaling_group" => plan
+                    .object("scaling_groups")
+                    .is_some_and(|all| all.contains_key(name)),
+                "node_type" => nodes.any(|node| is(node, "type")),
+                _ => nodes.any(|node| is(node, "id")),
+            }
     }
 
     fn admits_operation(&self, name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The work of `create_deployment_environment`: the plan prepared with the inputs becomes
 //! attributes, nodes and node instances, all in one append.
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -66,9 +66,10 @@ pub async fn create_environment(
     let view = ctx.store.read(At::Now).await?;
     let deployment = load(&view, tenant, id).await?;
     let blueprint = blueprint(&view, caller, &deployment).await?;
+    let secrets = secrets::existing(&view, caller, tenant).await?;
     let opener = Opener { ctx, caller };
     drop(view.finish().await?);
-    let plan = prepare((ctx, caller), (&deployment, &blueprint), &parameters).await?;
+    let plan = prepare(opener, (&deployment, &blueprint), (&parameters, secrets)).await?;
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -107,9 +108,9 @@ async fn blueprint(
 
 /// The plan of the blueprint with the inputs in it, checked against what the manager knows.
 async fn prepare(
-    (ctx, caller): (&Context, &Caller),
+    opener: Opener<'_>,
     (deployment, blueprint): (&Deployment, &Blueprint),
-    parameters: &Parameters,
+    (parameters, secrets): (&Parameters, HashSet<String>),
 ) -> Result<Plan, Error> {
     let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
     let plan: dsl::Map = serde_json::from_str(plan).map_err(Error::internal)?;
@@ -121,9 +122,6 @@ async fn prepare(
         // ids that are taken are found, and made anew, when the instances are created
         taken_ids: Vec::new(),
     });
-    let view = ctx.store.read(At::Now).await?;
-    let secrets = secrets::existing(&view, caller, &deployment.tenant_name).await?;
-    drop(view.finish().await?);
     let mut lookups = Lookups::new(plan.clone(), secrets);
     loop {
         let (plan, options) = (plan.clone(), Arc::clone(&options));
@@ -134,10 +132,7 @@ async fn prepare(
         });
         let (prepared, asked) = prepared.await.map_err(Error::internal)?;
         lookups = asked;
-        let view = ctx.store.read(At::Now).await?;
-        let was_asked = lookups.fill(&view, Opener { ctx, caller }).await?;
-        drop(view.finish().await?);
-        if !was_asked {
+        if !lookups.fill(opener).await? {
             return prepared.map_err(|error| failed(error.to_string()));
         }
     }
