@@ -3,6 +3,8 @@
 //! A plan repeats itself a great deal: each node shows all operations of its type, twice. Copies of
 //! lists, maps and texts here share what they hold until one of them is changed, so a plan costs
 //! what its blueprint says and not what it repeats. Maps keep the order of the document.
+#[cfg(test)]
+mod brackets;
 mod convert;
 mod index;
 mod list;
