@@ -34,6 +34,7 @@ use crate::{
         Answer, BodyStream, Request, Route, Segment, body, extract, list, list::Listing, one_of,
         reply, uploads,
     },
+    store::View,
 };
 
 /// `/plugins`
@@ -74,11 +75,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::PluginGet)?;
-            let view = req.view().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            let answer = req.document(&view, ViewName::Plugins, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            document(&req, req.view().await?, &id).await
         })
         .map(reply::ok)
         .boxed()
@@ -86,7 +83,10 @@ fn get(ctx: &Arc<Context>) -> Route {
 
 /// The plugin after a change.
 async fn changed(req: &Request, id: &str) -> Result<Answer, Error> {
-    let view = req.now().await?;
+    document(req, req.now().await?, id).await
+}
+
+async fn document(req: &Request, view: View, id: &str) -> Result<Answer, Error> {
     let row = req.caller.get(&view, MODEL, id).await?;
     let answer = req.document(&view, ViewName::Plugins, &row.doc)?;
     drop(view.finish().await?);
