@@ -20,6 +20,10 @@ use stratalog::dsl::{
     types::BuiltIn,
 };
 
+/// That of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SIZES: [usize; 3] = [10, 100, 1_000];
 const NAME: &str = "blueprint.yaml";
 

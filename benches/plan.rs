@@ -11,6 +11,10 @@ use stratalog::dsl::planner::{
 };
 use stratalog::dsl::{self, DslError, Plan};
 
+/// That of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Manager;
 
 impl Getters for Manager {

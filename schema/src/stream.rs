@@ -40,6 +40,10 @@ pub enum Category {
     ExecutionGroup = 32,
     /// One modification of a deployment.
     DeploymentModification = 50,
+    /// One update of a deployment.
+    DeploymentUpdate = 51,
+    /// One update of the plugins of deployments.
+    PluginsUpdate = 52,
     /// One site.
     Site = 40,
     /// One secret.
@@ -54,7 +58,7 @@ pub enum Category {
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -71,6 +75,8 @@ impl Category {
         Self::DeploymentGroup,
         Self::ExecutionGroup,
         Self::DeploymentModification,
+        Self::DeploymentUpdate,
+        Self::PluginsUpdate,
         Self::Site,
         Self::Secret,
         Self::SecretsProvider,
@@ -113,6 +119,8 @@ impl Category {
             Self::DeploymentGroup => "deployment_group",
             Self::ExecutionGroup => "execution_group",
             Self::DeploymentModification => "deployment_modification",
+            Self::DeploymentUpdate => "deployment_update",
+            Self::PluginsUpdate => "plugins_update",
             Self::Site => "site",
             Self::Secret => "secret",
             Self::SecretsProvider => "secrets_provider",

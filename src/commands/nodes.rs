@@ -212,6 +212,7 @@ pub async fn update(
                     deploy_number_of_instances: count("default_instances"),
                     min_number_of_instances: count("min_instances"),
                     max_number_of_instances: count("max_instances"),
+                    ..NodeChanged::default()
                 }),
             );
             Ok((decision, ()))

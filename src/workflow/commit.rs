@@ -238,6 +238,11 @@ fn finding(execution: &Execution, action: &Action) -> Option<Effect> {
             other: handler.argument("other").map(str::to_owned),
             result,
         }
+    } else if handler.is_updating() {
+        match is_ok {
+            true => Finding::Updated,
+            false => Finding::NotUpdated(execution.id.clone()),
+        }
     } else if handler.is_healing() {
         match is_ok {
             true => Finding::Healed,

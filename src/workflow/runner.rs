@@ -4,8 +4,10 @@
 mod drive;
 mod end;
 mod heal;
+mod plugins;
 mod python;
 mod scale;
+mod update;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +36,7 @@ use crate::{
     commands::{
         deployments::belonging,
         executions::{self, telemetry},
+        plugins_updates,
     },
     context::Context,
     error::Error,
@@ -179,6 +182,10 @@ impl Runner {
             Work::Builtin(Builtin::Heal) => self.heal(&execution, &token).await?,
             Work::Builtin(Builtin::Scale) => self.scale(&execution, &token).await?,
             Work::Builtin(builtin) => self.phases(&execution, (builtin, token)).await?,
+            Work::System if execution.workflow_id == plugins_updates::WORKFLOW => {
+                self.update_plugins(&execution).await?;
+            }
+            Work::System if is_update(&execution) => self.update(&execution, &token).await?,
             Work::System | Work::Python(_) => {
                 let work = system::run(&self.ctx, &execution);
                 tokio::select! {
@@ -249,7 +256,9 @@ impl Runner {
             Some(json) => serde_json::from_str(json.get()).map_err(Error::internal)?,
             None => Map::new(),
         };
-        let Some(spec) = declared.get(&execution.workflow_id) else {
+        let spec = declared.get(&execution.workflow_id);
+        // a workflow of the blueprint that is called like ours does not do its work
+        let Some(spec) = spec.filter(|_| !is_update(execution)) else {
             return Ok(Work::System);
         };
         let operation = spec
@@ -340,7 +349,11 @@ impl Runner {
             tenant: self.tenant.clone(),
             created_by: execution.created_by.clone(),
             parameters: executions::parameters_of(execution)?,
-            blueprint_id: execution.blueprint_id.clone(),
+            // an update changes it under way
+            blueprint_id: deployment
+                .as_ref()
+                .map(|deployment| deployment.blueprint_id.clone())
+                .or_else(|| execution.blueprint_id.clone()),
             deployment_id: execution.deployment_id.clone(),
             deployment_display_name: execution.deployment_display_name.clone(),
             deployment_creator: deployment.map(|deployment| deployment.created_by),
@@ -351,6 +364,15 @@ impl Runner {
         };
         Ok((facts, topology))
     }
+}
+
+/// Whether it is the workflow behind an update of the deployment.
+fn is_update(execution: &Execution) -> bool {
+    let names_one = |execution: &Execution| {
+        let parameters = executions::parameters_of(execution);
+        parameters.is_ok_and(|parameters| parameters.contains_key("update_id"))
+    };
+    execution.workflow_id == "update" && names_one(execution)
 }
 
 async fn read_topology(view: &Reader, execution: &Execution) -> Result<Topology, Error> {

@@ -38,6 +38,8 @@ impl Node {
 pub(crate) struct Relationship {
     pub(crate) target_id: String,
     pub(crate) target_name: String,
+    /// Its type.
+    pub(crate) kind: String,
     /// Its place among the relationships of the node.
     pub(crate) of_node: Option<usize>,
 }
@@ -54,6 +56,22 @@ pub(crate) struct Instance {
     pub(crate) system_properties: Map<String, Value>,
     /// Names of the scaling groups it is in.
     pub(crate) scaling_groups: Vec<String>,
+}
+
+impl Instance {
+    /// Its identity with some of its relationships: what operations of relationships need.
+    pub(crate) fn with_relationships(&self, relationships: Vec<Relationship>) -> Self {
+        Self {
+            id: self.id.clone(),
+            node_id: self.node_id.clone(),
+            state: self.state.clone(),
+            host_id: self.host_id.clone(),
+            relationships,
+            runtime_properties: Map::new(),
+            system_properties: Map::new(),
+            scaling_groups: Vec::new(),
+        }
+    }
 }
 
 /// A deployment's nodes and instances.
@@ -241,6 +259,7 @@ fn relationships(node: &Node, stored: &[Value]) -> Vec<Relationship> {
             Relationship {
                 target_id: text(stored, "target_id"),
                 target_name: name.to_owned(),
+                kind: kind.to_owned(),
                 of_node,
             }
         })

@@ -4,6 +4,7 @@ mod cold;
 mod healing;
 mod inputs;
 mod scaling;
+mod updating;
 
 use std::time::{Duration, Instant};
 

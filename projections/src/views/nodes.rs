@@ -275,10 +275,14 @@ fn change(node: &mut Node, e: &NodeChanged) -> Result<(), Error> {
         (&mut node.operations, &e.operations_json),
         (&mut node.relationships, &e.relationships_json),
         (&mut node.plugins, &e.plugins_json),
+        (&mut node.plugins_to_install, &e.plugins_to_install_json),
     ] {
         if let Some(change) = change {
             *field = json(change)?;
         }
+    }
+    if !e.type_hierarchy.is_empty() {
+        node.type_hierarchy.clone_from(&e.type_hierarchy);
     }
     for (field, change) in [
         (&mut node.number_of_instances, e.number_of_instances),

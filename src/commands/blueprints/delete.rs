@@ -38,7 +38,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, id: &str, force: bool) -> Re
 }
 
 /// Adds the deletion of a blueprint and its files.
-pub(super) fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
+pub(crate) fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
     decision.event(
         stream(tenant, id),
         Event::BlueprintDeleted(BlueprintDeleted {

@@ -1,6 +1,7 @@
 //! Blueprints: upload, the work of the upload workflow, changes, deletion.
 mod archive;
 mod delete;
+mod parse;
 mod patch;
 mod process;
 mod resolver;
@@ -17,8 +18,11 @@ use crate::{error::Error, store::Decision};
 
 pub use archive::put_archive;
 pub use delete::delete;
+pub(crate) use delete::deleted;
+pub(crate) use parse::parsed_anew;
 pub use patch::{PatchBlueprint, patch};
 pub use process::process_upload;
+pub(crate) use process::unpacked;
 pub(crate) use resolver::download;
 pub use upload::{UploadBlueprint, upload};
 pub use visibility::set_visibility;

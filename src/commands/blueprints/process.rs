@@ -20,7 +20,7 @@ use crate::{
         plugins::Library,
     },
     context::Context,
-    dsl::{self, Category as DslCategory, DslError, Plan, Source},
+    dsl::{self, Category as DslCategory, DslError, Plan},
     error::{Error, ErrorCode},
     files::{
         Digest,
@@ -271,22 +271,7 @@ impl Upload<'_> {
         let creator = self.ctx.authenticator.creator_of(execution, creator)?;
         let library = Library::new(self.ctx, creator);
         let resolver = ArchiveFiles::new(self.ctx, library, self.tenant, files);
-        let name = main_file.clone();
-        let outcome = tokio::task::spawn_blocking(move || {
-            let text = resolver.text(&name)?;
-            let source = Source {
-                name: name.as_str().into(),
-                text,
-                location: Some(name.as_str().into()),
-            };
-            Some(dsl::parse(
-                &source,
-                &resolver,
-                &dsl::ParseOptions::default(),
-            ))
-        })
-        .await
-        .map_err(Error::internal)?;
+        let outcome = super::parse::parse(resolver, &main_file).await?;
         match outcome {
             Some(Ok(plan)) => Ok((main_file, plan)),
             Some(Err(error)) => Err(invalid(&error).into()),
@@ -423,7 +408,7 @@ fn files_below(root: &str, unpacked: &Unpacked) -> Vec<(String, File)> {
 }
 
 /// Adds unpacked files below a directory, in place of what was there.
-pub(super) fn unpacked(decision: &mut Decision, tree: &str, files: &[(String, File)]) {
+pub(crate) fn unpacked(decision: &mut Decision, tree: &str, files: &[(String, File)]) {
     super::remove_tree(decision, tree);
     for chunk in files.chunks(FILES_PER_EVENT) {
         let files = chunk

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::process::{Text, digest_of};
 use crate::{
-    commands::plugins::Library,
+    commands::{plugins::Library, plugins_updates::Choice},
     context::Context,
     dsl::{
         ImportRequest, ResolveError, Resolver,
@@ -45,6 +45,8 @@ pub(super) struct ArchiveFiles {
     tenant: String,
     runtime: Handle,
     client: Option<reqwest::Client>,
+    /// Which versions of plugins are meant, whatever imports say.
+    choice: Option<Choice>,
 }
 
 impl std::fmt::Debug for ArchiveFiles {
@@ -73,6 +75,15 @@ impl ArchiveFiles {
             tenant: tenant.to_owned(),
             runtime: Handle::current(),
             client: client().ok(),
+            choice: None,
+        }
+    }
+
+    /// The same, with chosen versions of plugins.
+    pub(super) fn choosing(self, choice: Choice) -> Self {
+        Self {
+            choice: Some(choice),
+            ..self
         }
     }
 
@@ -146,7 +157,16 @@ impl ArchiveFiles {
     ) -> Result<Fetched, ResolveError> {
         let plugins = self.runtime.block_on(self.library.plugins(name));
         let plugins = plugins.map_err(|error| ResolveError::NotFound(error.to_string()))?;
-        find_plugin(&plugins, name, query, version)
+        let there = plugins.iter().map(|plugin| plugin.version.as_str());
+        let chosen = self.choice.as_ref();
+        match chosen.and_then(|choice| choice.version(name, there)) {
+            None => find_plugin(&plugins, name, query, version),
+            Some(chosen) => {
+                let mut plugins = plugins;
+                plugins.retain(|plugin| plugin.version == chosen);
+                find_plugin(&plugins, name, None, version)
+            }
+        }
     }
 
     fn url(&self, url: &str) -> Result<Fetched, ResolveError> {

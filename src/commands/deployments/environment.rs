@@ -28,7 +28,7 @@ use crate::{
     },
     context::Context,
     dsl::{
-        self, Plan, functions,
+        self, DslError, Plan, functions,
         planner::{self, PrepareOptions, RandomIds},
     },
     error::{Error, ErrorCode},
@@ -94,6 +94,7 @@ pub async fn create_environment(
     Ok(())
 }
 
+/// The blueprint of a deployment, if the caller may see it.
 async fn blueprint(
     view: &Reader,
     caller: &Caller,
@@ -112,16 +113,35 @@ async fn prepare(
     (deployment, blueprint): (&Deployment, &Blueprint),
     (parameters, secrets): (&Parameters, HashSet<String>),
 ) -> Result<Plan, Error> {
-    let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
-    let plan: dsl::Map = serde_json::from_str(plan).map_err(Error::internal)?;
-    let plan = Plan::new(plan);
-    let options = Arc::new(PrepareOptions {
+    let options = PrepareOptions {
         inputs: (&parameters.inputs).into(),
         runtime_only_evaluation: deployment.runtime_only_evaluation,
         auto_correct_types: false,
         // ids that are taken are found, and made anew, when the instances are created
         taken_ids: Vec::new(),
-    });
+    };
+    let prepared = prepared(opener, plan_of(blueprint)?, (options, secrets)).await?;
+    prepared.map_err(|error| failed(error.to_string()))
+}
+
+/// The plan of a blueprint.
+pub(crate) fn plan_of(blueprint: &Blueprint) -> Result<Plan, Error> {
+    let plan = blueprint.plan.as_ref().map_or("{}", |plan| plan.get());
+    let plan: dsl::Map = serde_json::from_str(plan).map_err(Error::internal)?;
+    Ok(Plan::new(plan))
+}
+
+/// Prepares a plan. What it asks about other objects is looked up on the way; `secrets` are the
+/// keys of those there are.
+///
+/// # Errors
+/// Those of [`Lookups::fill`]; within, what is wrong with the plan or the inputs.
+pub(crate) async fn prepared(
+    opener: Opener<'_>,
+    plan: Plan,
+    (options, secrets): (PrepareOptions, HashSet<String>),
+) -> Result<Result<Plan, DslError>, Error> {
+    let options = Arc::new(options);
     let mut lookups = Lookups::new(plan.clone(), secrets);
     loop {
         let (plan, options) = (plan.clone(), Arc::clone(&options));
@@ -133,7 +153,7 @@ async fn prepare(
         let (prepared, asked) = prepared.await.map_err(Error::internal)?;
         lookups = asked;
         if !lookups.fill(opener).await? {
-            return prepared.map_err(|error| failed(error.to_string()));
+            return Ok(prepared);
         }
     }
 }
@@ -203,7 +223,10 @@ async fn decide(
 }
 
 /// A section of the prepared plan, as a list of what it describes.
-fn section<T: serde::de::DeserializeOwned + Default>(plan: &Plan, name: &str) -> Result<T, Error> {
+pub(crate) fn section<T: serde::de::DeserializeOwned + Default>(
+    plan: &Plan,
+    name: &str,
+) -> Result<T, Error> {
     match plan.section(name) {
         None | Some(dsl::Value::Null) => Ok(T::default()),
         Some(value) => serde_json::from_value(value.into()).map_err(Error::internal),
@@ -226,7 +249,8 @@ fn wanted_labels(deployment: &Deployment, parameters: &Parameters, plan: &Plan) 
     wanted
 }
 
-fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
+/// What a deployment has from its prepared plan.
+pub(crate) fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChanged {
     let text = |name: &str| plan.section(name).map(dsl::Value::to_string);
     DeploymentChanged {
         id: deployment.id.clone(),
@@ -289,7 +313,7 @@ async fn display_name(
 }
 
 /// What the blueprint takes from its environment must be there.
-async fn require_parent_capabilities(
+pub(crate) async fn require_parent_capabilities(
     view: &Reader,
     deployment: &Deployment,
     wanted: &[Wanted],

@@ -22,6 +22,7 @@ pub(crate) use create::{NewEnvironment, add, require_not_cancelling};
 pub use delete::{DeleteDeployment, delete, deleted};
 pub(crate) use delete::{Place, begin as begin_deletion};
 pub use environment::create_environment;
+pub(crate) use environment::{attributes, plan_of, prepared, require_parent_capabilities, section};
 pub use evaluate::{capabilities, functions, instance, nodes, outputs};
 pub(crate) use patch::require_parents;
 pub use patch::{PatchDeployment, patch};

@@ -340,7 +340,12 @@ async fn queued(
         }
         None => {}
         Some(deployment) => {
-            if let Some(other) = active_anywhere(view, true).await? {
+            let other = active_anywhere(view, true).await?;
+            // an update of plugins updates deployments itself
+            let is_part = |other: &Execution| {
+                command.workflow_id == "update" && other.workflow_id == "update_plugin"
+            };
+            if let Some(other) = other.filter(|other| !is_part(other)) {
                 return waiting(new, &json!({"system_workflow": other.id}));
             }
             if !command.force && command.workflow_id != "update" {

@@ -14,7 +14,7 @@ use super::{available, load, parameters_of, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::{deployments, execution_groups},
+    commands::{deployments, execution_groups, plugins_updates},
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -117,6 +117,7 @@ pub async fn status_decision(
     let changes = stream(&tenant, &execution.id);
     decision.event(changes, Event::ExecutionStatusChanged(event));
     execution_groups::execution_changed(view, execution, &mut decision).await?;
+    plugins_updates::ended(view, execution, &mut decision).await?;
     let Some(deployment_id) = execution.deployment_id.clone() else {
         return Ok(decision);
     };

@@ -11,8 +11,8 @@ use stratalog_schema::{
 };
 
 use super::{
-    Count, MODEL, STARTED, Whole, count, deployment_stream, documents, instances,
-    start::related_to, stream,
+    Count, MODEL, STARTED, Whole, count, deployment_stream, documents, instances, related_to,
+    stream,
 };
 use crate::{
     auth::{Caller, Permission},

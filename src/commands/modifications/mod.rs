@@ -2,16 +2,14 @@
 //! appears at the start; what is removed goes when the modification is finished.
 mod end;
 mod start;
+mod whole;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use stratalog_projections::{
-    Condition, ListQuery, Resource, View as ViewName,
-    views::{
-        deployment_modifications::DeploymentModification, deployments::Deployment,
-        node_instances::NodeInstance, nodes::Node,
-    },
+    Condition, ListQuery, View as ViewName,
+    views::{deployment_modifications::DeploymentModification, deployments::Deployment},
 };
 use stratalog_schema::{
     Category, Event, StreamId,
@@ -20,12 +18,12 @@ use stratalog_schema::{
 
 pub use end::{End, end};
 pub use start::{NewModification, start};
+pub(super) use whole::{Whole, added, documents, extend, marked, modified, related_to};
 
 use super::{deployments, json::object};
 use crate::{
     clock,
     error::Error,
-    log::{Expected, read},
     store::{Decision, View},
 };
 
@@ -41,10 +39,6 @@ fn stream(tenant: &str, id: &str) -> StreamId {
 
 fn deployment_stream(deployment: &Deployment) -> StreamId {
     deployments::stream(&deployment.tenant_name, &deployment.id)
-}
-
-fn instance_stream(instance: &NodeInstance) -> StreamId {
-    StreamId::scoped(Category::NodeInstance, &instance.tenant_name, &instance.id)
 }
 
 fn of(view: ViewName, deployment: &Deployment) -> ListQuery {
@@ -97,56 +91,9 @@ pub fn instances(
     let part = part
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
-    Ok(start::marked(part, mark)
+    Ok(marked(part, mark)
         .filter_map(|one| one.get("id")?.as_str().map(str::to_owned))
         .collect())
-}
-
-/// A deployment with all it consists of.
-#[derive(Debug)]
-struct Whole {
-    deployment: Deployment,
-    nodes: Vec<Node>,
-    instances: Vec<NodeInstance>,
-    /// Versions of the instances' streams.
-    versions: HashMap<String, i64>,
-}
-
-impl Whole {
-    async fn read(view: &View, deployment: Deployment) -> Result<Self, Error> {
-        let instances = of(ViewName::NodeInstances, &deployment);
-        let instances: Vec<NodeInstance> = view.select_as(&instances).await?;
-        let keys: Vec<String> = instances.iter().map(Resource::key).collect();
-        Ok(Self {
-            nodes: view.select_as(&of(ViewName::Nodes, &deployment)).await?,
-            versions: read::stream_versions(view, Category::NodeInstance, &keys).await?,
-            instances,
-            deployment,
-        })
-    }
-
-    /// Rests a decision on an instance as it was read.
-    fn rest_on(&self, decision: &mut Decision, instance: &NodeInstance) {
-        let stream = instance_stream(instance);
-        let version = self.versions.get(&stream.key).copied().unwrap_or(0);
-        decision.expected.push((stream, Expected::Version(version)));
-    }
-
-    /// Adds the change of an instance to a decision, which then rests on it.
-    fn change(&self, decision: &mut Decision, instance: &NodeInstance, event: Event) {
-        self.rest_on(decision, instance);
-        decision.event(instance_stream(instance), event);
-    }
-
-    fn scaling_groups(&self) -> Result<Map<String, Value>, Error> {
-        object(self.deployment.scaling_groups.as_ref())
-    }
-}
-
-fn documents<T: serde::Serialize>(of: &[T]) -> Result<Vec<Value>, Error> {
-    of.iter()
-        .map(|one| serde_json::to_value(one).map_err(Error::internal))
-        .collect()
 }
 
 /// Which numbers of instances of nodes and scaling groups are set.

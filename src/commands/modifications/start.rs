@@ -1,27 +1,24 @@
 //! The start: the numbers wanted are planned, new instances appear, others gain relationships.
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use stratalog_projections::views::node_instances::NodeInstance;
 use stratalog_schema::{
     Event,
-    events::{DeploymentModificationStarted, NodeInstanceChanged, Scope},
+    events::{DeploymentModificationStarted, Scope},
 };
 
-use super::{Count, Whole, count, deployment_stream, documents, instance_stream, started, stream};
+use super::{
+    Count, Whole, count, deployment_stream, documents, extend, modified, started, stream, whole,
+};
 use crate::{
     auth::{Caller, Permission},
     clock,
     commands::{
         deployments,
-        json::list,
         node_instances::{self, NewNodeInstance},
         own_execution,
     },
     context::Context,
-    dsl::{
-        self,
-        planner::{Change, RandomIds, modify},
-    },
+    dsl::{self, planner::Change},
     error::{Error, ErrorCode},
     store::{Decision, View},
 };
@@ -124,7 +121,8 @@ async fn decide(
         modified_nodes: &(&new.nodes).into(),
         scaling_groups: &whole.scaling_groups()?.into(),
     };
-    let modification = modify(&change, &mut RandomIds(rand::rng()))
+    let modification = modified(view, &deployment.tenant_name, &change)
+        .await?
         .map_err(|error| Error::bad_parameters(error.to_string()))?;
     let scope = Scope {
         tenant: deployment.tenant_name.clone(),
@@ -147,82 +145,16 @@ async fn decide(
         Event::DeploymentModificationStarted(event),
     );
     count(decision, whole, &new.nodes, Count::Planned)?;
-    let (added, extended) = (
-        plain(&modification.added_and_related),
-        plain(&modification.extended_and_related),
-    );
-    add(view, decision, whole, &added).await?;
-    extend(decision, whole, (&added, &extended))
-}
-
-/// Instances of a part of a modification that are marked with what it does to them.
-pub(super) fn marked<'m>(
-    part: &'m [Value],
-    mark: &'static str,
-) -> impl Iterator<Item = &'m Value> + 'm {
-    let is = move |one: &&Value| one.get("modification").and_then(Value::as_str) == Some(mark);
-    part.iter().filter(is)
+    let added = plain(&modification.added_and_related);
+    let extended = plain(&modification.extended_and_related);
+    let new: Vec<NewNodeInstance> = whole::added(&added)?;
+    if !new.is_empty() {
+        let created = node_instances::decide_creation(view, deployment, &new).await?;
+        decision.events.extend(created.events);
+    }
+    extend(decision, whole, &extended)
 }
 
 fn plain(part: &[dsl::Value]) -> Vec<Value> {
     part.iter().map(Into::into).collect()
-}
-
-async fn add(
-    view: &View,
-    decision: &mut Decision,
-    whole: &Whole,
-    added_and_related: &[Value],
-) -> Result<(), Error> {
-    let added = marked(added_and_related, "added");
-    let added: Vec<NewNodeInstance> = added
-        .map(|one| serde_json::from_value(one.clone()).map_err(Error::internal))
-        .collect::<Result<_, _>>()?;
-    if added.is_empty() {
-        return Ok(());
-    }
-    let created = node_instances::decide_creation(view, &whole.deployment, &added).await?;
-    decision.events.extend(created.events);
-    Ok(())
-}
-
-/// Whoever is related to new instances gains those relationships.
-fn extend(
-    decision: &mut Decision,
-    whole: &Whole,
-    (added_and_related, extended_and_related): (&[Value], &[Value]),
-) -> Result<(), Error> {
-    let related = added_and_related.iter();
-    let related = related.filter(|one| one.get("modification").is_none());
-    let extended = marked(extended_and_related, "extended");
-    for one in related.chain(extended) {
-        let gained = one.get("relationships").and_then(Value::as_array);
-        let id = one.get("id").and_then(Value::as_str).unwrap_or_default();
-        let found = whole.instances.iter().find(|instance| instance.id == id);
-        let (Some(gained), Some(instance)) = (gained, found) else {
-            continue;
-        };
-        let mut all = list(instance.relationships.as_ref())?;
-        let before = all.len();
-        for relationship in gained {
-            if !all.contains(relationship) {
-                all.push(relationship.clone());
-            }
-        }
-        if all.len() > before {
-            decision.event(instance_stream(instance), related_to(instance, all));
-        }
-    }
-    Ok(())
-}
-
-/// An instance has these relationships from now on.
-pub(super) fn related_to(instance: &NodeInstance, all: Vec<Value>) -> Event {
-    Event::NodeInstanceChanged(NodeInstanceChanged {
-        id: instance.id.clone(),
-        tenant: instance.tenant_name.clone(),
-        version: instance.version + 1,
-        relationships_json: Some(Value::from(all).to_string()),
-        ..NodeInstanceChanged::default()
-    })
 }

@@ -65,6 +65,12 @@ pub enum Finding {
     NotHealed(String),
     /// That it could not has been dealt with.
     HealForgotten,
+    /// The instance follows its changed node.
+    Updated,
+    /// It does not, in this execution.
+    NotUpdated(String),
+    /// Whatever differed from what it should be does not any more.
+    DriftForgotten,
 }
 
 /// The effect of a task by the type of its operation and its arguments.
@@ -284,6 +290,23 @@ fn found(instance: &NodeInstance, finding: &Finding) -> Result<NodeInstanceChang
             system.insert("heal_failed".to_owned(), execution.as_str().into());
         }
         Finding::HealForgotten => drop(system.remove("heal_failed")),
+        Finding::Updated => {
+            system.insert("configuration_drift".to_owned(), Value::Null);
+        }
+        Finding::NotUpdated(execution) => {
+            system.insert("update_failed".to_owned(), execution.as_str().into());
+        }
+        Finding::DriftForgotten => {
+            system.insert("configuration_drift".to_owned(), Value::Null);
+            for name in [
+                "source_relationships_configuration_drift",
+                "target_relationships_configuration_drift",
+                "update_failed",
+                "heal_failed",
+            ] {
+                system.remove(name);
+            }
+        }
     }
     let system = Value::Object(system);
     let (is_ok, is_drifted) = flags(&system);
@@ -298,7 +321,8 @@ fn found(instance: &NodeInstance, finding: &Finding) -> Result<NodeInstanceChang
     })
 }
 
-fn is_truthy(value: &Value) -> bool {
+/// As the reference's language takes values for true or false.
+pub(crate) fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,

@@ -33,6 +33,12 @@ pub(crate) struct Version {
 const NOT_PRE: (u8, u64) = (9, 0);
 
 impl Version {
+    /// The first number of the release.
+    pub(crate) fn major(&self) -> (u64, u64) {
+        let first = self.release.first().copied();
+        (self.epoch, first.unwrap_or_default())
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parts = VERSION.captures(text.trim())?;
         let number = |index: usize| -> Option<u64> {

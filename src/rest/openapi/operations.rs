@@ -1,9 +1,9 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
-    self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, Deployments,
-    ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, Plugins,
-    ProviderContext, Schedules, Secrets, SecretsProviders, Sites, Snapshots, TasksGraphs, Tenants,
-    Tokens, UserGroups, Users,
+    self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, DeploymentUpdates,
+    Deployments, ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, Plugins,
+    PluginsUpdates, ProviderContext, Schedules, Secrets, SecretsProviders, Sites, Snapshots,
+    TasksGraphs, Tenants, Tokens, UserGroups, Users,
 };
 
 use self::{
@@ -152,6 +152,13 @@ pub(super) const VERSIONED: &[Operation] = &[
     get("/deployment-modifications/{id}", "Gives a modification", One(DeploymentModifications)),
     post("/deployment-modifications/{id}/finish", "Finishes a modification", One(DeploymentModifications)).takes(Takes::Nothing),
     post("/deployment-modifications/{id}/rollback", "Takes a modification back", One(DeploymentModifications)).takes(Takes::Nothing),
+    get("/deployment-updates", "Lists updates of deployments", Page(DeploymentUpdates)),
+    post("/deployment-updates", "Brings updates of deployments back", MadeValue),
+    get("/deployment-updates/{id}", "Gives an update of a deployment", One(DeploymentUpdates)),
+    put("/deployment-updates/{id}", "Stores an update of a deployment", One(DeploymentUpdates)),
+    patch("/deployment-updates/{id}", "Changes what is noted of an update", One(DeploymentUpdates)),
+    post("/deployment-updates/{id}/update/initiate", "Updates a deployment", One(DeploymentUpdates)).takes(MaybeJson),
+    post("/deployment-updates/{id}/update/finalize", "Ends an update; workflows do so themselves", One(DeploymentUpdates)).takes(Takes::Nothing),
     get("/deployments", "Lists deployments", Page(Deployments)),
     get("/deployments/{id}", "Gives a deployment", One(Deployments)),
     put("/deployments/{id}", "Creates a deployment", Made(Deployments)),
@@ -226,6 +233,10 @@ pub(super) const VERSIONED: &[Operation] = &[
     get("/permissions/{role}", "Lists a role's permissions", Value),
     put("/permissions/{role}/{permission}", "Gives a role a permission", Value).takes(Takes::Nothing),
     delete("/permissions/{role}/{permission}", "Takes a permission from a role"),
+    get("/plugins-updates", "Lists updates of plugins", Page(PluginsUpdates)),
+    get("/plugins-updates/{id}", "Gives an update of plugins", One(PluginsUpdates)),
+    post("/plugins-updates/{id}/update/initiate", "Updates the plugins of a blueprint's deployments", One(PluginsUpdates)).takes(MaybeJson),
+    post("/plugins-updates/{id}/update/finalize", "Ends an update; workflows do so themselves", One(PluginsUpdates)).takes(Takes::Nothing),
     get("/plugins", "Lists plugins", Page(Plugins)),
     post("/plugins", "Uploads a plugin, or several in a caravan", Made(Plugins)).takes(Takes::File),
     get("/plugins/{id}", "Gives a plugin", One(Plugins)),

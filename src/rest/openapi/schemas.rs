@@ -27,12 +27,14 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::DeploymentGroups => "DeploymentGroup",
         View::ExecutionGroups => "ExecutionGroup",
         View::DeploymentModifications => "DeploymentModification",
+        View::DeploymentUpdates => "DeploymentUpdate",
         View::Sites => "Site",
         View::Secrets => "Secret",
         View::SecretsProviders => "SecretsProvider",
         View::UserGroups => "UserGroup",
         View::Maintenance => "Maintenance",
         View::Plugins => "Plugin",
+        View::PluginsUpdates => "PluginsUpdate",
         View::Files | View::DeploymentGroupMembers | View::Permissions => return None,
     })
 }

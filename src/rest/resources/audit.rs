@@ -164,7 +164,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 29] = [
+    const TABLES: [(&str, &str); 31] = [
         ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
@@ -174,6 +174,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("blueprint", "blueprints"),
         ("deployment_group", "deployment_groups"),
         ("deployment_modification", "deployment_modifications"),
+        ("deployment_update", "deployment_updates"),
         ("deployment", "deployments"),
         ("node_instance", "node_instances"),
         ("node", "nodes"),
@@ -193,6 +194,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("secret", "secrets"),
         ("maintenance", "maintenance_mode"),
         ("permission", "permissions"),
+        ("plugins_update", "plugins_updates"),
         ("plugin", "plugins"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));

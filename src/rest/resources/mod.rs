@@ -11,6 +11,7 @@ mod cluster;
 mod config;
 mod deployment_groups;
 mod deployment_modifications;
+mod deployment_updates;
 mod deployments;
 mod edition;
 mod evaluate;
@@ -28,6 +29,7 @@ mod nodes;
 mod operations;
 mod permissions;
 mod plugins;
+mod plugins_updates;
 mod provider;
 mod proxy;
 mod searches;
@@ -55,6 +57,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         config::routes(ctx),
         deployment_groups::routes(ctx),
         deployment_modifications::routes(ctx),
+        deployment_updates::routes(ctx),
         deployments::routes(ctx),
         edition::routes(ctx),
         evaluate::routes(ctx),
@@ -71,6 +74,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         operations::routes(ctx),
         permissions::routes(ctx),
         plugins::routes(ctx),
+        plugins_updates::routes(ctx),
         provider::routes(ctx),
         proxy::routes(ctx),
         searches::routes(ctx),

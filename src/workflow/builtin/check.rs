@@ -17,7 +17,7 @@ use crate::{
 /// Operation that checks whether an instance is well.
 pub(crate) const CHECK_STATUS: &str = "cloudify.interfaces.validation.check_status";
 /// Operation that compares an instance with what it should be.
-const CHECK_DRIFT: &str = "cloudify.interfaces.lifecycle.check_drift";
+pub(crate) const CHECK_DRIFT: &str = "cloudify.interfaces.lifecycle.check_drift";
 const CHECK_RELATED: &str = "cloudify.interfaces.relationship_lifecycle.check_drift";
 
 /// How a check is run.

@@ -8,6 +8,7 @@ mod order;
 mod plan;
 mod sequence;
 mod uninstall;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use execute_operation::Request;
 pub(crate) use heal::HEAL;
 pub(crate) use plan::Plan;
 use serde_json::{Map, Value};
+pub(crate) use update::{Drift, Link, UPDATES, has_check};
 
 use super::topology::{Filter, Topology};
 use crate::error::{Error, ErrorCode};

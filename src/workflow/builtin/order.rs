@@ -1,8 +1,6 @@
 //! Who waits for whom: subgraphs of instances ordered along the relationships between them.
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
-
 use super::{lifecycle::Lifecycle, sequence::Builder};
 use crate::{
     error::Error,
@@ -145,16 +143,7 @@ pub(super) fn stubs(
             .filter(|relationship| order.chosen.contains(&relationship.target_id))
             .cloned()
             .collect();
-        let narrowed = Instance {
-            id: instance.id.clone(),
-            node_id: instance.node_id.clone(),
-            state: instance.state.clone(),
-            host_id: instance.host_id.clone(),
-            relationships: affected,
-            runtime_properties: serde_json::Map::<String, Value>::new(),
-            system_properties: serde_json::Map::new(),
-            scaling_groups: Vec::new(),
-        };
+        let narrowed = instance.with_relationships(affected);
         let mut lifecycle = Lifecycle::new(builder, topology, &narrowed, at);
         lifecycle.related(stub.operation, (stub.before, stub.after), stub.is_ignored)?;
         if stub.is_ignored {

@@ -1,5 +1,5 @@
 //! Which graph is built, over which instances.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     check::{self, Check},
@@ -7,8 +7,10 @@ use super::{
     heal, install,
     sequence::Builder,
     uninstall,
+    update::{self, Link},
 };
 use crate::{
+    commands::deployment_updates::Related,
     error::Error,
     workflow::{
         graph::task::{Kind, Task},
@@ -34,6 +36,10 @@ pub(crate) enum Plan {
     CheckDrift(BTreeSet<String>, Check),
     /// Instances cure themselves.
     Heal(BTreeSet<String>),
+    /// Instances follow their changed nodes; those of the second set whatever was found out.
+    Update(BTreeSet<String>, BTreeSet<String>),
+    /// Instances that stay gain or lose some of their relationships.
+    Relate(BTreeMap<String, Vec<Related>>, Link),
 }
 
 impl Plan {
@@ -66,6 +72,12 @@ impl Plan {
                 check::drift(&mut builder, topology, chosen, *check)?;
             }
             Self::Heal(chosen) => heal::graph(&mut builder, topology, chosen)?,
+            Self::Update(chosen, changed) => {
+                update::graph(&mut builder, topology, (chosen, changed))?;
+            }
+            Self::Relate(chosen, link) => {
+                update::relate(&mut builder, topology, (chosen, *link))?;
+            }
         }
         Ok(without_empty_subgraphs(builder.finish()))
     }

@@ -105,6 +105,7 @@ const SUBGRAPH: &str = "cloudify.plugins.lifecycle._SubgraphOnFailure";
 /// What the task says is kept with a node instance.
 const CHECKED: &str = "cloudify.plugins.workflows.check_result";
 const HEALED: &str = "cloudify.plugins.workflows.heal_result";
+const UPDATED: &str = "cloudify.plugins.workflows.update_result";
 const RELATIONSHIP: &str = "cloudify.plugins.lifecycle._relationship_subgraph_on_failure";
 
 impl Handler {
@@ -155,6 +156,14 @@ impl Handler {
         handler
     }
 
+    /// Whether an instance could follow its changed node is kept with it.
+    pub(crate) fn updated(instance: &str) -> Self {
+        let mut handler = Self::named(UPDATED);
+        handler.set("instance_id", instance.into());
+        handler.set("ignore", true.into());
+        handler
+    }
+
     fn set(&mut self, name: &str, value: Value) {
         self.arguments.insert(name.to_owned(), value);
     }
@@ -169,6 +178,10 @@ impl Handler {
 
     pub(crate) fn is_healing(&self) -> bool {
         self.path == HEALED
+    }
+
+    pub(crate) fn is_updating(&self) -> bool {
+        self.path == UPDATED
     }
 
     pub(crate) fn ignores(&self) -> bool {

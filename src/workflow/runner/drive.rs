@@ -263,6 +263,20 @@ impl Runner {
     }
 }
 
+impl Runner {
+    /// What a signal means while no graph is driven.
+    pub(super) async fn heed(&self, signal: Option<Signal>) -> Result<(), Stop> {
+        match signal {
+            Some(Signal::Status(status)) => check_status(status),
+            Some(Signal::Answer { ack, .. }) => {
+                self.give_back(ack).await;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a status that somebody set means for the runner.
 fn check_status(status: String) -> Result<(), Stop> {
     match status.as_str() {

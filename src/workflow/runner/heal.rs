@@ -23,14 +23,14 @@ use crate::{
 /// How many instances an error names.
 const NAMED_MAX: usize = 5;
 /// Names of the graphs that install anew.
-const TAKE_DOWN: &str = "reinstall-uninstall";
+pub(super) const TAKE_DOWN: &str = "reinstall-uninstall";
 const BRING_UP: &str = "reinstall-install";
 
 /// What is to be done about instances.
 #[derive(Debug, Default)]
-struct Cure {
-    heal: BTreeSet<String>,
-    reinstall: BTreeSet<String>,
+pub(super) struct Cure {
+    pub(super) heal: BTreeSet<String>,
+    pub(super) reinstall: BTreeSet<String>,
 }
 
 fn refuse(message: impl Into<String>) -> Stop {
@@ -119,13 +119,22 @@ impl Runner {
                 finding: Finding::HealForgotten,
             })
             .collect();
+        self.found(execution, &effects).await
+    }
+
+    /// What was found out about instances is kept with them.
+    pub(super) async fn found(
+        &self,
+        execution: &Execution,
+        effects: &[Effect],
+    ) -> Result<(), Error> {
         self.ctx
             .store
             .command(&self.caller().meta(), None, async |view| {
                 let mut decision = Decision::nothing();
                 let mut instances = Instances::default();
                 instances.load(&view, execution, effects.iter()).await?;
-                for effect in &effects {
+                for effect in effects {
                     instances.apply(execution, effect, &mut decision)?;
                 }
                 Ok((decision, ()))
@@ -134,7 +143,8 @@ impl Runner {
         Ok(())
     }
 
-    async fn reinstall(
+    /// Instances are taken down and brought up; none named: those a former runner took down.
+    pub(super) async fn reinstall(
         &mut self,
         execution: &Execution,
         token: &str,
@@ -201,7 +211,12 @@ fn chosen(topology: &Topology, id: &str) -> Result<BTreeSet<String>, Stop> {
 }
 
 impl Cure {
-    fn decide(&mut self, topology: &Topology, chosen: &BTreeSet<String>, is_named: bool) {
+    pub(super) fn decide(
+        &mut self,
+        topology: &Topology,
+        chosen: &BTreeSet<String>,
+        is_named: bool,
+    ) {
         for id in chosen {
             let Some(instance) = topology.instance(id) else {
                 continue;

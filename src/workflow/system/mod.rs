@@ -5,7 +5,7 @@ use stratalog_projections::views::executions::Execution;
 
 use crate::{
     auth::Caller,
-    commands::{blueprints, snapshots},
+    commands::{blueprints, deployment_updates, snapshots},
     context::Context,
     error::{Error, ErrorCode},
 };
@@ -22,6 +22,12 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
         "create_deployment_environment" => environment::create(ctx, &caller, execution).await,
         "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
         "create_snapshot" => snapshots::make(ctx, &caller, execution).await,
+        "csys_update_deployment" => {
+            let mut caller = caller;
+            caller.username.clone_from(&execution.created_by);
+            deployment_updates::initiate_own(ctx, &caller, execution).await?;
+            Ok(())
+        }
         "restore_snapshot" => snapshots::restore(ctx, execution).await,
         other => Err(unknown(other)),
     }

@@ -58,6 +58,8 @@ pub(super) async fn tell(server: &TestServer) -> Vec<Moment> {
     attributes(server).await;
     moments.push(remember(server, "attributes").await);
     run(server, "autumn", "install").await;
+    change(server).await;
+    moments.push(remember(server, "an update").await);
     run(server, "spring", "uninstall").await;
     departures(server).await;
     moments.push(remember(server, "departures").await);
@@ -204,6 +206,15 @@ async fn attributes(server: &TestServer) {
             .await
             .expect(200);
     }
+}
+
+/// The deployment follows another port.
+async fn change(server: &TestServer) {
+    let before = server.position();
+    let body = json!({"inputs": {"port": 81}});
+    let path = "deployment-updates/spring/update/initiate";
+    server.post(path, &body).await.expect(200);
+    settle(server, before).await;
 }
 
 async fn departures(server: &TestServer) {

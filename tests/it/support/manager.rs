@@ -106,13 +106,18 @@ impl Manager {
         body["items"].as_array().unwrap().clone()
     }
 
-    /// Uploads a blueprint of some files and creates a deployment `id` from it.
-    pub(crate) async fn deploy(&self, id: &str, files: &[(&str, &str)]) {
+    /// Uploads a blueprint of some files.
+    pub(crate) async fn upload(&self, id: &str, files: &[(&str, &str)]) {
         let path = format!("blueprints/{id}?application_file_name=blueprint.yaml");
         let upload = self.server.request(Method::PUT, &path);
         let upload = upload.header("Content-Type", "application/octet-stream");
         let answer = self.server.send(upload.body(archive(files))).await;
         assert!(answer.status.is_success(), "{}", answer.json());
+    }
+
+    /// Uploads a blueprint of some files and creates a deployment `id` from it.
+    pub(crate) async fn deploy(&self, id: &str, files: &[(&str, &str)]) {
+        self.upload(id, files).await;
         let body = json!({"blueprint_id": id, "inputs": {}});
         let (status, created) = self
             .call("PUT", &format!("deployments/{id}"), Some(body))
