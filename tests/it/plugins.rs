@@ -1,6 +1,8 @@
 //! Plugins from their upload to their operations: imported by blueprints, installed by the worker,
 //! run with the library they are written for.
 
+mod updates;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -149,7 +149,22 @@ impl Graph {
 
     /// Whether nothing is left to be done.
     pub(crate) fn is_complete(&self) -> bool {
-        self.tasks.iter().all(|task| task.is_done())
+        let is_over = |task: &Arc<Task>| task.is_done() || self.is_given_up(task);
+        self.tasks.iter().all(is_over)
+    }
+
+    /// Whether a task is in a subgraph whose failure is passed over.
+    fn is_given_up(&self, task: &Task) -> bool {
+        let mut holder = task.parameters.containing_subgraph.as_ref();
+        while let Some(id) = holder {
+            let found = self.slots.get(id).and_then(|slot| self.tasks.get(*slot));
+            let Some(found) = found else { return false };
+            if found.state == State::Failed && found.is_ignored() {
+                return true;
+            }
+            holder = found.parameters.containing_subgraph.as_ref();
+        }
+        false
     }
 
     /// The tasks in order of their slots.

@@ -180,6 +180,7 @@ async fn a_deployment_follows_another_blueprint() {
         // a description where there was none
         *step = step.replace("add description", "modify description");
     }
+    found.sort_unstable();
     assert_eq!(found, expected);
     assert_eq!(
         done(at),
@@ -405,7 +406,7 @@ async fn groups_update_their_deployments() {
     assert_eq!(status, 200, "{group}");
     let body = json!({
         "deployment_group_id": "all", "workflow_id": "csys_update_deployment",
-        "parameters": {"inputs": {"size": 9}},
+        "default_parameters": {"inputs": {"size": 9}},
     });
     let (status, started) = manager.call("POST", "execution-groups", Some(body)).await;
     assert_eq!(status, 200, "{started}");
@@ -416,7 +417,8 @@ async fn groups_update_their_deployments() {
         all.len() == 2 && all.iter().all(|one| one["status"] == "terminated")
     };
     until(is_over).await;
-    assert_eq!(done(at), ["update store"]);
+    let executions = manager.list(&path).await;
+    assert_eq!(done(at), ["update store"], "{executions:#?}");
     let updates = manager.list("deployment-updates?deployment_id=dep").await;
     assert_eq!(updates.len(), 1);
     assert_eq!(updates[0]["state"], "successful");
