@@ -158,7 +158,7 @@ impl FileServer {
             return Ok(Response::new(part.into()));
         }
         let stream = self.blobs.stream(&entry.digest, range).await?;
-        Ok(warp::reply::stream(Shareable(Mutex::new(stream))).into_response())
+        Ok(warp::reply::stream(Shareable::new(stream)).into_response())
     }
 
     async fn small(&self, digest: &Digest) -> Result<Bytes> {
@@ -263,12 +263,25 @@ fn empty() -> HttpResponse {
 
 /// Makes a stream shareable, as reply bodies must be. It is only ever polled through `&mut`, so
 /// the lock is never taken.
-struct Shareable(Mutex<BoxStream<'static, Result<Bytes>>>);
+pub struct Shareable<T>(Mutex<BoxStream<'static, T>>);
 
-impl Stream for Shareable {
-    type Item = Result<Bytes>;
+impl<T> Shareable<T> {
+    /// Of a stream that is not.
+    pub fn new(stream: BoxStream<'static, T>) -> Self {
+        Self(Mutex::new(stream))
+    }
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl<T> std::fmt::Debug for Shareable<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shareable")
+    }
+}
+
+impl<T> Stream for Shareable<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         match self.0.get_mut() {
             Ok(stream) => stream.as_mut().poll_next(cx),
             Err(poisoned) => poisoned.into_inner().as_mut().poll_next(cx),

@@ -1,4 +1,5 @@
 //! The audit log answers who did what, page by page, in both directions.
+use reqwest::Method;
 use stratalog::{
     db::Database,
     log::{
@@ -14,7 +15,7 @@ use stratalog_schema::{
 };
 use tokio_postgres::Client;
 
-use crate::support::{database::TestDatabase, empty_database};
+use crate::support::{database::TestDatabase, empty_database, server::TestServer};
 
 /// Positions 1 to 6: ann makes t1 and t2 and uses them in turn, bob uses t1 for execution e1.
 async fn filled() -> (TestDatabase, Client) {
@@ -151,4 +152,35 @@ async fn an_entry_tells_everything_but_secrets() {
     assert_eq!(first.data["secret_hash"], "********");
     assert_eq!(first.data["id"], "t1");
     assert_eq!(entries[4].execution_id, "e1");
+}
+
+#[tokio::test]
+async fn a_stream_tells_what_was_done_and_what_is_done() {
+    let server = TestServer::start().await;
+    let site = serde_json::json!({"location": "1.5,2.5"});
+    server.put("sites/north", &site).await.expect(200);
+    let stream = server.request(Method::GET, "audit/stream?creator_name=admin");
+    let mut response = stream.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut told = String::new();
+    while !told.contains("north") {
+        let chunk = response.chunk().await.unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    assert!(!told.contains("south"), "{told}");
+    server.put("sites/south", &site).await.expect(200);
+    while !told.contains("south") {
+        let chunk = response.chunk().await.unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let records = told.split("\n\n").filter(|record| !record.is_empty());
+    let records: Vec<serde_json::Value> = records
+        .map(|record| serde_json::from_str(record).unwrap())
+        .collect();
+    let last = records.last().unwrap();
+    assert_eq!(last["ref_table"], "sites", "{last}");
+    assert_eq!(last["operation"], "create");
+    drop(response);
+    server.stop().await;
 }

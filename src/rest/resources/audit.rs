@@ -1,6 +1,8 @@
 //! `/audit`: who did what, in the shape audit clients know; `/audit/events`: the same with
 //! everything the log holds, a page at a time. The log cannot be truncated, nor can entries be
 //! injected.
+mod stream;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -24,7 +26,12 @@ const FETCH: usize = 1_000;
 /// `/audit`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("audit")
-        .and(one_of(vec![all(ctx), events(ctx), checkpoint(ctx)]))
+        .and(one_of(vec![
+            all(ctx),
+            events(ctx),
+            checkpoint(ctx),
+            stream::route(ctx),
+        ]))
         .boxed()
 }
 

@@ -1,4 +1,6 @@
 //! `/blueprints`
+mod icon;
+
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -37,6 +39,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             validate(ctx),
             archive(ctx),
             put_archive(ctx),
+            icon::patch(ctx),
             set_visibility(ctx),
         ]))
         .boxed()

@@ -24,7 +24,7 @@ ACTIVE = {'pending', 'started', 'queued', 'cancelling', 'force_cancelling', 'kil
 CHOSEN = re.compile(
     r'^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|.*_[a-z0-9]{6}|[A-Za-z0-9]{10})$')
 ORDER = ['profile', 'blueprints', 'deployments', 'executions', 'events', 'nodes', 'secrets', 'plugins',
-         'delete', 'users_tenants_groups']
+         'deployment_update', 'delete', 'users_tenants_groups', 'snapshots']
 # what a request leads to is waited for before the next one
 POLLED = 'executions?_include_system_workflows=true&_include=status&_get_all_results=true'
 

@@ -190,3 +190,27 @@ async fn a_visibility_only_widens() {
         .refused(400, "illegal_action_error", "wider visibility");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_icon_comes_and_goes() {
+    let server = TestServer::start().await;
+    blueprint(&server, "bp").await;
+    let put = |icon: &'static [u8]| {
+        let request = server.request(Method::PATCH, "blueprints/bp/icon");
+        server.send(request.body(icon))
+    };
+    let place = "/resources/blueprints/default_tenant/bp/icon.png";
+    put(b"\x89PNG\r\n\x1a\nand more").await.expect(200);
+    let icon = server.get(place).await;
+    assert_eq!(icon.body, b"\x89PNG\r\n\x1a\nand more");
+    put(b"GIF89a and more")
+        .await
+        .refused(400, "bad_parameters_error", "PNG");
+    assert_eq!(server.get(place).await.status, 200);
+    put(b"").await.expect(200);
+    assert_eq!(server.get(place).await.status, 404);
+    let request = server.request(Method::PATCH, "blueprints/nosuch/icon");
+    let answer = server.send(request).await;
+    answer.refused(404, "not_found_error", "nosuch");
+    server.stop().await;
+}
