@@ -48,6 +48,13 @@ impl Decision {
         self
     }
 
+    /// Adds what another decision comes to.
+    pub fn extend(&mut self, other: Self) {
+        self.events.extend(other.events);
+        self.expected.extend(other.expected);
+        self.telemetry.extend(other.telemetry);
+    }
+
     /// Rests the decision on a stream's version in `view`: if anybody changes it first, the command
     /// is decided anew.
     ///

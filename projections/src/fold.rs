@@ -8,8 +8,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployment_updates, deployments, execution_groups, executions,
-        files, filters, maintenance, node_instances, nodes, operations, permissions, plugins,
-        plugins_updates, provider_context, schedules, secrets, secrets_providers, sites, snapshots,
+        files, filters, inter_deployment_dependencies, maintenance, node_instances, nodes,
+        operations, permissions, plugins, plugins_updates, provider_context, schedules, secrets,
+        secrets_providers, sites, snapshots,
         tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
@@ -38,6 +39,7 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     execution_groups::needs(event, needs);
     deployment_modifications::needs(event, needs);
     deployment_updates::needs(event, needs);
+    inter_deployment_dependencies::needs(event, needs);
     sites::needs(event, needs);
     secrets::needs(event, needs);
     secrets_providers::needs(event, needs);
@@ -77,6 +79,7 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     execution_groups::fold(event, rows)?;
     deployment_modifications::fold(event, rows)?;
     deployment_updates::fold(event, rows)?;
+    inter_deployment_dependencies::fold(event, rows)?;
     sites::fold(event, rows)?;
     secrets::fold(event, rows)?;
     secrets_providers::fold(event, rows)?;

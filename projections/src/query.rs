@@ -51,6 +51,8 @@ pub enum Condition {
     HasOther(String, String, Vec<String>),
     /// The key of the row is one of these.
     Keys(Vec<String>),
+    /// The key of the row is none of these.
+    NotKeys(Vec<String>),
     /// A number field lies below this.
     Below(String, i64),
 }
@@ -251,6 +253,9 @@ fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String,
             )
         }
         Condition::Keys(keys) => format!("v.key = ANY({})", sql.bind(Param::Texts(keys.clone()))),
+        Condition::NotKeys(keys) => {
+            format!("v.key <> ALL({})", sql.bind(Param::Texts(keys.clone())))
+        }
         Condition::Below(field, limit) => {
             let field = expression(view, field)?.0;
             format!("{field} < {}", sql.bind(Param::Int(*limit)))

@@ -6,8 +6,9 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployment_updates, deployments, execution_groups, executions,
-        files, filters, maintenance, node_instances, nodes, operations, permissions, plugins,
-        plugins_updates, provider_context, schedules, secrets, secrets_providers, sites, snapshots,
+        files, filters, inter_deployment_dependencies, maintenance, node_instances, nodes,
+        operations, permissions, plugins, plugins_updates, provider_context, schedules, secrets,
+        secrets_providers, sites, snapshots,
         tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
@@ -62,6 +63,8 @@ pub enum View {
     DeploymentModifications,
     /// Updates of deployments.
     DeploymentUpdates,
+    /// What deployments depend on.
+    InterDeploymentDependencies,
     /// Sites.
     Sites,
     /// Secrets.
@@ -82,7 +85,7 @@ pub enum View {
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -105,6 +108,7 @@ impl View {
         Self::ExecutionGroups,
         Self::DeploymentModifications,
         Self::DeploymentUpdates,
+        Self::InterDeploymentDependencies,
         Self::Sites,
         Self::Secrets,
         Self::SecretsProviders,
@@ -140,6 +144,7 @@ impl View {
             Self::ExecutionGroups => &execution_groups::DEF,
             Self::DeploymentModifications => &deployment_modifications::DEF,
             Self::DeploymentUpdates => &deployment_updates::DEF,
+            Self::InterDeploymentDependencies => &inter_deployment_dependencies::DEF,
             Self::Sites => &sites::DEF,
             Self::Secrets => &secrets::DEF,
             Self::SecretsProviders => &secrets_providers::DEF,

@@ -44,6 +44,8 @@ pub enum Category {
     DeploymentUpdate = 51,
     /// One update of the plugins of deployments.
     PluginsUpdate = 52,
+    /// What one deployment depends on; `*` for those of other managers.
+    InterDeploymentDependency = 53,
     /// One site.
     Site = 40,
     /// One secret.
@@ -58,7 +60,7 @@ pub enum Category {
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -77,6 +79,7 @@ impl Category {
         Self::DeploymentModification,
         Self::DeploymentUpdate,
         Self::PluginsUpdate,
+        Self::InterDeploymentDependency,
         Self::Site,
         Self::Secret,
         Self::SecretsProvider,
@@ -121,6 +124,7 @@ impl Category {
             Self::DeploymentModification => "deployment_modification",
             Self::DeploymentUpdate => "deployment_update",
             Self::PluginsUpdate => "plugins_update",
+            Self::InterDeploymentDependency => "inter_deployment_dependency",
             Self::Site => "site",
             Self::Secret => "secret",
             Self::SecretsProvider => "secrets_provider",

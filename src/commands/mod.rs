@@ -15,6 +15,7 @@ pub mod files;
 mod filter_rules;
 pub mod filters;
 mod ids;
+pub mod inter_deployment_dependencies;
 pub(crate) mod json;
 pub mod labels;
 pub mod logs;

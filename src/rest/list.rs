@@ -8,7 +8,7 @@ use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, Vie
 use super::{Answer, Include, Query, Request, query::shown, remembered::remembered};
 use crate::{
     auth::Permission,
-    commands::{deployment_groups, filters},
+    commands::{deployment_groups, deployments, filters, inter_deployment_dependencies},
     error::Error,
     store::View as Reader,
 };
@@ -124,6 +124,7 @@ impl Listing {
     ) -> Result<Option<i64>, Error> {
         if self.query.view == View::Deployments {
             self.of_group(req, view).await?;
+            self.of_dependencies(req, view).await?;
         }
         let stored = match (
             req.query().get("_filter_id"),
@@ -153,6 +154,27 @@ impl Listing {
             let ids = deployment_groups::member_ids(view, (&tenant, id)).await?;
             let keys = ids.iter().map(|id| scoped(&tenant, id)).collect();
             self.query.conditions.push(Condition::Keys(keys));
+        }
+        Ok(())
+    }
+
+    /// Only what the deployment that the query names depends on, and only what is no component, where
+    /// that is asked for.
+    async fn of_dependencies<B>(&mut self, req: &Request<B>, view: &Reader) -> Result<(), Error> {
+        if let Some(id) = req.query().get("_dependencies_of") {
+            let row = req.caller.get(view, deployments::MODEL, id).await?;
+            let tenant = row.owner.tenant.unwrap_or_default();
+            let ids = inter_deployment_dependencies::dependencies_of(view, (&tenant, id)).await?;
+            let keys = ids.iter().map(|id| scoped(&tenant, id)).collect();
+            self.query.conditions.push(Condition::Keys(keys));
+        }
+        if req
+            .query()
+            .get("_environments_only")
+            .is_some_and(|text| !text.is_empty())
+        {
+            let keys = inter_deployment_dependencies::components(view).await?;
+            self.query.conditions.push(Condition::NotKeys(keys));
         }
         Ok(())
     }

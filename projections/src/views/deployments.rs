@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use stratalog_schema::{
     Event,
-    events::{DeploymentChanged, DeploymentCreated},
+    events::{DeploymentChanged, DeploymentCreated, Label as LabelEvent},
     time::wire,
 };
 
-use super::{Json, Label, blueprints::set, json, scope, scoped};
+use super::{
+    Json, Label, blueprints::set, inter_deployment_dependencies::CONSUMER_LABEL, json, scope,
+    scoped,
+};
 use crate::{
     Error,
     owned::{Null, owned_doc},
@@ -19,7 +22,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "deployments",
-    version: 2,
+    version: 3,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("updated_at", Kind::Int),
@@ -342,6 +345,20 @@ fn environment_type(labels: &[Label]) -> String {
         .unwrap_or_default()
 }
 
+/// Labels that tell who uses a deployment come and go with dependencies alone: one that was attached
+/// after a new set had been put together stays.
+fn kept_consumers(deployment: &Deployment, new: &[LabelEvent]) -> Vec<Label> {
+    let is_new = |label: &Label| {
+        new.iter()
+            .all(|l| l.key != label.key || l.value != label.value)
+    };
+    let before = deployment.labels.iter();
+    before
+        .filter(|label| label.key == CONSUMER_LABEL && is_new(label))
+        .cloned()
+        .collect()
+}
+
 fn change(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Error> {
     documents(deployment, e)?;
     set(&mut deployment.description, &e.description);
@@ -375,7 +392,9 @@ fn change(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Erro
         deployment.set_visibility(visibility);
     }
     if let Some(labels) = &e.labels {
+        let kept = kept_consumers(deployment, &labels.labels);
         deployment.labels = Label::all(&labels.labels);
+        deployment.labels.extend(kept);
         deployment.environment_type = environment_type(&deployment.labels);
     }
     if let Some(count) = e.sub_services_count {

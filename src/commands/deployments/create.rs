@@ -257,7 +257,7 @@ async fn make_room(
         let other: Deployment = row.resource()?;
         let is_own = other.tenant_name == tenant;
         if is_own && is_failed_attempt(view, (tenant, id)).await? {
-            deleted(decision, tenant, id);
+            deleted(view, decision, (tenant, id)).await?;
             continue;
         }
         let what = format!("Deployment id=`{id}`");

@@ -2,7 +2,7 @@
 //! away.
 use serde_json::json;
 use stratalog_projections::{
-    Condition, ListQuery, Scope, View,
+    Condition, ListQuery, View,
     views::{
         deployments::Deployment,
         executions::{Execution, is_active},
@@ -13,18 +13,19 @@ use stratalog_schema::{
     events::{self, DeploymentChanged, DeploymentDeleted, ExecutionCreated},
 };
 
-use super::{DELETE_WORKFLOW, MODEL, PARENT_LABEL, belonging, stream, tree};
+use super::{DELETE_WORKFLOW, MODEL, belonging, stream, tree};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::{blueprints::remove_tree, own_execution},
+    commands::{
+        blueprints::remove_tree,
+        inter_deployment_dependencies::{self, Disturbance},
+        own_execution,
+    },
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View as Reader},
 };
-
-/// Dependents named in a refusal.
-const NAMED_MAX: usize = 3;
 
 /// How a deployment is deleted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -140,7 +141,15 @@ fn start(
 
 /// Adds the end of a deployment and of everything that belonged to it. Whatever is still to be said
 /// of its executions must come before.
-pub fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn deleted(
+    view: &Reader,
+    decision: &mut Decision,
+    (tenant, id): (&str, &str),
+) -> Result<(), Error> {
+    inter_deployment_dependencies::forgotten(view, decision, (tenant, id)).await?;
     decision.event(
         stream(tenant, id),
         Event::DeploymentDeleted(DeploymentDeleted {
@@ -149,6 +158,7 @@ pub fn deleted(decision: &mut Decision, tenant: &str, id: &str) {
         }),
     );
     remove_tree(decision, &tree(tenant, id));
+    Ok(())
 }
 
 async fn check(view: &Reader, deployment: &Deployment, how: DeleteDeployment) -> Result<(), Error> {
@@ -168,11 +178,13 @@ async fn check(view: &Reader, deployment: &Deployment, how: DeleteDeployment) ->
             running.join(", ")
         )));
     }
+    let disturbance = Disturbance::Deletion {
+        recursive: how.recursive,
+    };
+    inter_deployment_dependencies::check_dependents(view, deployment, (disturbance, how.force))
+        .await?;
     if how.force {
         return Ok(());
-    }
-    if !how.recursive {
-        check_children(view, deployment).await?;
     }
     let live = belonging(View::NodeInstances, of).with(Condition::NotAnyOf(
         "state".to_owned(),
@@ -195,33 +207,6 @@ async fn ids(view: &Reader, query: &ListQuery) -> Result<Vec<String>, Error> {
         .into_iter()
         .filter_map(|(_, mut values)| values.pop().flatten())
         .collect())
-}
-
-async fn check_children(view: &Reader, deployment: &Deployment) -> Result<(), Error> {
-    let id = &deployment.id;
-    let children = ListQuery::all(View::Deployments, Scope::Everything)
-        .with(Condition::Has(
-            "labels".to_owned(),
-            vec![format!("{PARENT_LABEL}={id}")],
-        ))
-        .with(Condition::AnyOf(
-            "tenant_name".to_owned(),
-            vec![deployment.tenant_name.clone()],
-        ));
-    let children = ids(view, &children).await?;
-    if children.is_empty() {
-        return Ok(());
-    }
-    let line = |(at, child): (usize, &String)| {
-        let number = at + 1;
-        format!("[{number}] Deployment `{id}` is the parent of deployment {child}")
-    };
-    let named = children.iter().take(NAMED_MAX).enumerate();
-    let lines: Vec<String> = named.map(line).collect();
-    Err(refuse(format!(
-        "Can't delete deployment {id} - the following existing installations depend on it:\n{}",
-        lines.join("\n")
-    )))
 }
 
 fn refuse(message: String) -> Error {

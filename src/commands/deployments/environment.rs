@@ -20,6 +20,7 @@ use crate::{
     commands::{
         blueprints,
         executions::telemetry,
+        inter_deployment_dependencies,
         labels::{self, Wanted},
         lookups::Lookups,
         node_instances::{self, NewNodeInstance},
@@ -219,7 +220,12 @@ async fn decide(
         let created = node_instances::decide_creation(view, &deployment, &new_instances).await?;
         decision.events.extend(created.events);
     }
-    Ok(())
+    inter_deployment_dependencies::replaced_by_plan(
+        (view, opener.caller),
+        decision,
+        (&deployment, plan),
+    )
+    .await
 }
 
 /// A section of the prepared plan, as a list of what it describes.

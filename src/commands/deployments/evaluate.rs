@@ -74,6 +74,31 @@ pub async fn functions(
         .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))
 }
 
+/// Several functions of one deployment, each on behalf of the instances its context names.
+///
+/// # Errors
+/// 400 when one cannot be evaluated; database errors.
+pub(crate) async fn each(
+    (view, opener): (&View, Opener<'_>),
+    deployment: &Deployment,
+    calls: &[(Value, Value)],
+) -> Result<Vec<Value>, Error> {
+    let mut known = Known::read(view, deployment).await?;
+    let mut found = Vec::with_capacity(calls.len());
+    for (function, context) in calls {
+        let context = Context::from_json(&context.into());
+        let function = dsl::Value::from(function);
+        let value = known
+            .evaluate((view, opener), 0, &|storage| {
+                functions::evaluate_runtime(storage, &function, &context)
+            })
+            .await?
+            .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))?;
+        found.push(value.into());
+    }
+    Ok(found)
+}
+
 /// Nodes of any deployments with the functions in their properties evaluated, on behalf of an
 /// instance where one is given. They gain the member `name`.
 ///

@@ -19,10 +19,12 @@ use crate::error::Error;
 
 pub use create::{CreateDeployment, Restored, create};
 pub(crate) use create::{NewEnvironment, add, require_not_cancelling};
-pub use delete::{DeleteDeployment, delete, deleted};
+pub(crate) use delete::deleted;
+pub use delete::{DeleteDeployment, delete};
 pub(crate) use delete::{Place, begin as begin_deletion};
 pub use environment::create_environment;
 pub(crate) use environment::{attributes, plan_of, prepared, require_parent_capabilities, section};
+pub(crate) use evaluate::each;
 pub use evaluate::{capabilities, functions, instance, nodes, outputs};
 pub(crate) use patch::require_parents;
 pub use patch::{PatchDeployment, patch};

@@ -10,17 +10,6 @@ use crate::{
     store,
 };
 
-/// Workflows that others' use of a deployment stands against.
-const DISTURBING: [&str; 5] = [
-    "stop",
-    "uninstall",
-    "update",
-    "csys_new_deployment_update",
-    "heal",
-];
-/// How many reasons are told.
-const TOLD_MAX: usize = 3;
-
 /// What availability rules look at.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
@@ -134,50 +123,4 @@ pub(super) async fn instance_states(
         .into_iter()
         .filter_map(|(mut values, _)| values.pop().flatten())
         .collect())
-}
-
-/// Refuses a workflow that would disturb deployments that live in this one.
-///
-/// # Errors
-/// 400; database errors.
-pub(super) async fn check_dependents(
-    view: &store::View,
-    deployment: &Deployment,
-    workflow_id: &str,
-    parameters: &Map<String, Value>,
-) -> Result<(), Error> {
-    let is_recursive =
-        workflow_id == "uninstall" && parameters.get("recursive") == Some(&Value::Bool(true));
-    if !DISTURBING.contains(&workflow_id) || is_recursive {
-        return Ok(());
-    }
-    let label = format!("csys-obj-parent={}", deployment.id);
-    let query = ListQuery::all(View::Deployments, Scope::Everything)
-        .with(Condition::Has("labels".to_owned(), vec![label]));
-    let mut children: Vec<Deployment> = view.select_as(&query).await?;
-    children.retain(|child| child.tenant_name == deployment.tenant_name);
-    if children.is_empty() {
-        return Ok(());
-    }
-    let told: Vec<String> = children
-        .iter()
-        .take(TOLD_MAX)
-        .enumerate()
-        .map(|(at, child)| {
-            let number = at + 1;
-            format!(
-                "[{number}] Deployment `{}` is the parent of deployment {}",
-                deployment.id, child.id
-            )
-        })
-        .collect();
-    Err(Error::refused(
-        ErrorCode::DependentExists,
-        format!(
-            "Can't execute workflow `{workflow_id}` on deployment {} - existing installations \
-             depend on it:\n{}",
-            deployment.id,
-            told.join("\n")
-        ),
-    ))
 }

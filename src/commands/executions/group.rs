@@ -69,13 +69,11 @@ pub(crate) async fn prepare_in_group(
     if let Err(error) = is_ready {
         return Ok(waits(refused(new, error)?.0));
     }
-    if !command.force {
-        let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
-        if let Err(error @ Error::Refused { .. }) = checked {
-            return Ok(waits(refused(new, error)?.0));
-        }
-        checked?;
+    let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
+    if let Err(error @ Error::Refused { .. }) = checked {
+        return Ok(waits(refused(new, error)?.0));
     }
+    checked?;
     let (decision, _) = rest_on_deployment(view, Some(deployment), new).await?;
     Ok(Member {
         decision,

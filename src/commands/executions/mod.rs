@@ -32,6 +32,7 @@ pub(crate) use group::{InGroup, prepare_in_group};
 pub use new::NewExecution;
 pub(crate) use start::{Prepared, WAIT_AFTER_FAIL_S, active_anywhere, prepare, require_workflow};
 pub use start::{Restored, StartExecution, start};
+pub(crate) use status::reported;
 pub use status::{set_status, status_decision};
 pub use timeline::{Step, Timeline, timeline};
 pub use token::{clear_token, issue_token};

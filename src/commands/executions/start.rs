@@ -9,6 +9,7 @@ use stratalog_schema::Event;
 use super::{NewExecution, available, is_hidden, is_system, of_deployment, parameters};
 use crate::{
     auth::{Caller, Permission},
+    commands::inter_deployment_dependencies::{Disturbance, check_dependents},
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -158,13 +159,11 @@ pub(crate) async fn prepare(
     let Some(deployment) = &deployment else {
         return queued(view, command, None, new).await;
     };
-    if !command.force {
-        let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
-        if let Err(error @ Error::Refused { .. }) = checked {
-            return refused(new, error);
-        }
-        checked?;
+    let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
+    if let Err(error @ Error::Refused { .. }) = checked {
+        return refused(new, error);
     }
+    checked?;
     queued(view, command, Some(deployment), new).await
 }
 
@@ -288,8 +287,9 @@ pub(super) async fn checked(
     (spec, parameters): (Option<&Map<String, Value>>, &Map<String, Value>),
 ) -> Result<(), Error> {
     let workflow_id = command.workflow_id.as_str();
-    available::check_dependents(view, deployment, workflow_id, parameters).await?;
-    match spec {
+    let disturbance = Disturbance::Workflow(workflow_id, parameters);
+    check_dependents(view, deployment, (disturbance, command.force)).await?;
+    match spec.filter(|_| !command.force) {
         Some(spec) => available::check(view, deployment, (workflow_id, spec)).await,
         None => Ok(()),
     }

@@ -10,11 +10,14 @@ use stratalog_schema::{
     time::wire,
 };
 
-use super::{available, load, parameters_of, stream};
+use super::{available, load, parameters_of, stream, telemetry};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::{deployments, execution_groups, plugins_updates},
+    commands::{
+        deployments, execution_groups, inter_deployment_dependencies, plugins_updates,
+        secrets::Opener,
+    },
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -60,7 +63,9 @@ pub async fn set_status(
             let view = &*view;
             let mut execution = load(view, caller, id).await?;
             check(&execution, status)?;
-            let decision = status_decision(view, &mut execution, (status, error)).await?;
+            let opener = Opener { ctx, caller };
+            let changed = (status, error);
+            let decision = reported(view, opener, &mut execution, changed).await?;
             Ok((decision, execution))
         })
         .await?;
@@ -92,6 +97,43 @@ pub(super) fn check(execution: &Execution, status: &str) -> Result<(), Error> {
             execution.id, execution.workflow_id
         ),
     ))
+}
+
+/// As [`status_decision`], for what a workflow reports itself. When it ends, what its deployment
+/// depends on is found out anew; where that fails, the execution fails with it.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn reported(
+    view: &store::View,
+    opener: Opener<'_>,
+    execution: &mut Execution,
+    (status, error): (&str, Option<&str>),
+) -> Result<Decision, Error> {
+    let id = execution.deployment_id.as_deref();
+    let Some(id) = id.filter(|_| is_end(status) && execution.workflow_id != DELETE_ENVIRONMENT)
+    else {
+        return status_decision(view, execution, (status, error)).await;
+    };
+    let key = scoped(&execution.tenant_name, id);
+    let Some(deployment) = view.get::<Deployment>(&key).await? else {
+        return status_decision(view, execution, (status, error)).await;
+    };
+    match inter_deployment_dependencies::found_anew((view, opener), &deployment).await {
+        Ok(found) => {
+            let mut decision = status_decision(view, execution, (status, error)).await?;
+            decision.extend(found);
+            Ok(decision)
+        }
+        Err(refused @ Error::Refused { .. }) => {
+            let error = format!("Failed updating dependencies of deployment {id}: {refused}");
+            let line = telemetry::log(execution, "error", error.as_str());
+            let mut decision = status_decision(view, execution, ("failed", Some(&error))).await?;
+            decision.telemetry.push(line);
+            Ok(decision)
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// The status change with all it entails; `execution` is as it is after it.
@@ -127,7 +169,7 @@ pub async fn status_decision(
     };
     let changes = deployment_stream(&tenant, &deployment_id);
     if takes_deployment_away(execution)? {
-        deployments::deleted(&mut decision, &tenant, &deployment_id);
+        deployments::deleted(view, &mut decision, (&tenant, &deployment_id)).await?;
     } else if execution.workflow_id != DELETE_ENVIRONMENT {
         let event = effect(view, &deployment, execution, now_ms).await?;
         decision.event(changes, Event::DeploymentChanged(event));

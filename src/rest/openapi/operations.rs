@@ -1,8 +1,9 @@
 //! All operations of the API, one line each.
 use stratalog_projections::View::{
     self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, DeploymentUpdates,
-    Deployments, ExecutionGroups, Executions, Filters, NodeInstances, Nodes, Operations, Plugins,
-    PluginsUpdates, ProviderContext, Schedules, Secrets, SecretsProviders, Sites, Snapshots,
+    Deployments, ExecutionGroups, Executions, Filters, InterDeploymentDependencies, NodeInstances,
+    Nodes, Operations, Plugins, PluginsUpdates, ProviderContext, Schedules, Secrets,
+    SecretsProviders, Sites, Snapshots,
     TasksGraphs, Tenants, Tokens, UserGroups, Users,
 };
 
@@ -162,6 +163,11 @@ pub(super) const VERSIONED: &[Operation] = &[
     post("/deployment-updates/{id}/update/initiate", "Updates a deployment", One(DeploymentUpdates)).takes(MaybeJson),
     post("/deployment-updates/{id}/update/finalize", "Ends an update; workflows do so themselves", One(DeploymentUpdates)).takes(Takes::Nothing),
     get("/deployments", "Lists deployments", Page(Deployments)),
+    get("/deployments/inter-deployment-dependencies", "Lists what deployments depend on", Page(InterDeploymentDependencies)),
+    put("/deployments/inter-deployment-dependencies", "Records what a deployment depends on", One(InterDeploymentDependencies)),
+    post("/deployments/inter-deployment-dependencies", "Records several things a deployment depends on", Value),
+    delete("/deployments/inter-deployment-dependencies", "Forgets what a deployment depends on").takes(Json),
+    put("/deployments/{id}/inter-deployment-dependencies", "Replaces all that a deployment depends on", Value),
     get("/deployments/{id}", "Gives a deployment", One(Deployments)),
     put("/deployments/{id}", "Creates a deployment", Made(Deployments)),
     patch("/deployments/{id}", "Changes a deployment", One(Deployments)),

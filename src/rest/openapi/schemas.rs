@@ -28,6 +28,7 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::ExecutionGroups => "ExecutionGroup",
         View::DeploymentModifications => "DeploymentModification",
         View::DeploymentUpdates => "DeploymentUpdate",
+        View::InterDeploymentDependencies => "InterDeploymentDependency",
         View::Sites => "Site",
         View::Secrets => "Secret",
         View::SecretsProviders => "SecretsProvider",

@@ -171,7 +171,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 31] = [
+    const TABLES: [(&str, &str); 32] = [
         ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
@@ -183,6 +183,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("deployment_modification", "deployment_modifications"),
         ("deployment_update", "deployment_updates"),
         ("deployment", "deployments"),
+        ("inter_deployment", "inter_deployment_dependencies"),
         ("node_instance", "node_instances"),
         ("node", "nodes"),
         ("execution_group", "execution_groups"),

@@ -26,6 +26,7 @@ use crate::{
     store::View,
 };
 
+mod dependencies;
 mod restore;
 mod site;
 mod workdir;
@@ -34,6 +35,7 @@ mod workdir;
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("deployments")
         .and(one_of(vec![
+            dependencies::routes(ctx),
             list(ctx),
             get(ctx),
             put(ctx),

@@ -9,7 +9,10 @@ use crate::{
         topology::{SERVICE_EXCHANGE, SERVICE_ROUTING_KEY},
         wire::ServiceTask,
     },
-    commands::executions::{self, telemetry},
+    commands::{
+        executions::{self, telemetry},
+        secrets::Opener,
+    },
     error::Error,
     store::Decision,
 };
@@ -73,10 +76,16 @@ impl Runner {
                     "terminated" if is_cancelling => ("cancelled", None),
                     _ => (status, error),
                 };
-                let told = outcome(&execution, status, error);
+                let caller = self.caller();
+                let opener = Opener {
+                    ctx: &self.ctx,
+                    caller: &caller,
+                };
                 let changed = (status, error);
                 let mut decision =
-                    executions::status_decision(view, &mut execution, changed).await?;
+                    executions::reported(view, opener, &mut execution, changed).await?;
+                let error = execution.error.as_deref();
+                let told = outcome(&execution, &execution.status, error);
                 decision.telemetry.extend(told);
                 Ok((decision, ()))
             })

@@ -56,6 +56,7 @@ pub(super) async fn tell(server: &TestServer) -> Vec<Moment> {
     run(server, "spring", "install").await;
     moments.push(remember(server, "an installation").await);
     attributes(server).await;
+    dependencies(server).await;
     moments.push(remember(server, "attributes").await);
     run(server, "autumn", "install").await;
     change(server).await;
@@ -215,6 +216,24 @@ async fn change(server: &TestServer) {
     let path = "deployment-updates/spring/update/initiate";
     server.post(path, &body).await.expect(200);
     settle(server, before).await;
+}
+
+async fn dependencies(server: &TestServer) {
+    const PATH: &str = "deployments/inter-deployment-dependencies";
+    let near = json!({"dependency_creator": "by hand", "source_deployment": "spring",
+        "target_deployment": "autumn"});
+    server.put(PATH, &near).await.expect(200);
+    let far = json!({"dependency_creator": "component.far_1", "source_deployment": " ",
+        "target_deployment": "spring", "external_source": {"deployment": "far", "host": ["h"]}});
+    server.put(PATH, &far).await.expect(200);
+    let wanted = |creator: &str| json!({"dependency_creator": creator});
+    let more = json!({"source_deployment_id": "autumn",
+        "inter_deployment_dependencies": [wanted("one"), wanted("two")]});
+    server.post(PATH, &more).await.expect(200);
+    let gone = json!({"dependency_creator": "one", "source_deployment": "autumn",
+        "is_component_deletion": true});
+    let gone = server.request(Method::DELETE, PATH).json(&gone);
+    server.send(gone).await.expect(204);
 }
 
 async fn departures(server: &TestServer) {

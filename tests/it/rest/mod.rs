@@ -5,6 +5,7 @@ mod blueprints;
 mod deployments;
 mod filters;
 mod groups;
+mod inter_deployment_dependencies;
 mod license;
 mod maintenance;
 mod node_instances;
