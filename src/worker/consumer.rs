@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Error, Worker,
+    Error, WAITS_PER_SLOT, Worker,
     operation::{self, Outcome},
     outcomes,
     running::{Ended, Reply},
@@ -25,7 +25,13 @@ pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Resul
     worker.broker.declare(&topology::management(name)).await?;
     let prefetch = worker.options.max_operations;
     let queue = topology::OPERATION_QUEUE.to_owned();
-    let mut operations = worker.broker.consume(ConsumerSpec { queue, prefetch });
+    // those that wait for others must not keep these from being taken
+    let waits = u16::try_from(WAITS_PER_SLOT).unwrap_or_default();
+    let prefetch_all = prefetch.saturating_mul(waits + 1);
+    let mut operations = worker.broker.consume(ConsumerSpec {
+        queue,
+        prefetch: prefetch_all,
+    });
     let queue = topology::service_queue(name);
     let mut services = worker.broker.consume(ConsumerSpec { queue, prefetch });
     let queue = topology::WORKFLOW_QUEUE.to_owned();

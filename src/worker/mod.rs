@@ -14,6 +14,7 @@ mod context;
 pub mod ctx_command;
 mod door;
 mod environment;
+mod extensions;
 mod interpreter;
 mod log;
 mod operation;
@@ -46,6 +47,9 @@ use crate::{
     config::Hidden,
 };
 
+/// How many operations may wait for other executions, for each that may run.
+const WAITS_PER_SLOT: usize = 4;
+
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,8 +63,8 @@ pub struct Options {
     pub python: PathBuf,
     /// Logs, plugins, unsent responses and the `ctx` command live here.
     pub work_dir: PathBuf,
-    /// Operations at once; also how many messages are taken from the queue ahead of their
-    /// acknowledgement.
+    /// Operations at once. Some more messages are taken from the queue ahead of their
+    /// acknowledgement: those of operations that wait for others.
     pub max_operations: u16,
     /// Name of this manager, as events and operations show it.
     pub name: String,
@@ -120,6 +124,8 @@ struct Worker {
     broker: Broker,
     tasks: TaskTracker,
     slots: Semaphore,
+    /// For operations that wait for other executions, which need slots themselves.
+    waits: Semaphore,
     running: Running,
     outcomes: Outcomes,
     residents: Residents,
@@ -151,6 +157,7 @@ pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) ->
         broker,
         tasks: TaskTracker::new(),
         slots: Semaphore::new(usize::from(options.max_operations.max(1))),
+        waits: Semaphore::new(usize::from(options.max_operations.max(1)) * WAITS_PER_SLOT),
         running: Running::default(),
         outcomes,
         residents: Residents::new(options.has_residents),

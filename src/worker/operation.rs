@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{
     Worker,
     context::Context,
+    extensions,
     log::{Logger, OperationLog},
     resources::Resources,
     rest::{RestError, Session},
@@ -221,6 +222,9 @@ impl Run<'_> {
             // it waits for operations, which need slots themselves
             return workflow::run(&job).await;
         }
+        if let Some(operation) = extensions::Operation::of(&job.task.context) {
+            return self.waiting(operation, job).await;
+        }
         let slot = tokio::select! {
             slot = self.worker.slots.acquire() => slot,
             () = self.kill.cancelled() => return Done::Killed,
@@ -234,6 +238,32 @@ impl Run<'_> {
             Ok((runner, job)) => runner.run(&job).await,
             Err(error) => error.into(),
         }
+    }
+}
+
+impl Run<'_> {
+    /// Runs what may wait for other executions, as long as enough messages can still be taken for
+    /// those.
+    async fn waiting(&self, operation: extensions::Operation, mut job: Job) -> Done {
+        let Ok(_place) = self.worker.waits.try_acquire() else {
+            let why = "Too many operations wait for other executions";
+            return TaskError::operation_retry(why, None).into();
+        };
+        if !job.resume {
+            self.mark(STARTED).await;
+        }
+        if job.task.context.has_intrinsic_functions {
+            match evaluated(&job).await {
+                Ok(inputs) => {
+                    job.task = Arc::new(OperationTask {
+                        inputs,
+                        ..OperationTask::clone(&job.task)
+                    });
+                }
+                Err(error) => return error.into(),
+            }
+        }
+        operation.run(&job).await
     }
 }
 

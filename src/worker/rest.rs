@@ -65,6 +65,14 @@ impl RestError {
         }
     }
 
+    /// The word for the refusal.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
@@ -220,12 +228,47 @@ impl Session {
     }
 
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
+        self.put_asking(path, &[], body).await
+    }
+
+    /// As [`Session::put`], with a query.
+    pub(super) async fn put_asking(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<Value, RestError> {
         let url = self.url(path);
-        json_of(
-            self.send(&url, || self.request(Method::PUT, &url).json(body))
-                .await?,
-        )
-        .await
+        let request = || self.request(Method::PUT, &url).query(query).json(body);
+        json_of(self.send(&url, request).await?).await
+    }
+
+    /// Puts a file there.
+    pub(super) async fn upload(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        content: Bytes,
+    ) -> Result<Value, RestError> {
+        let url = self.url(path);
+        let request = || {
+            let request = self.request(Method::PUT, &url).query(query);
+            request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
+        };
+        json_of(self.send(&url, request).await?).await
+    }
+
+    /// Deletes something; null is no body.
+    pub(super) async fn delete(&self, path: &[&str], body: &Value) -> Result<(), RestError> {
+        let url = self.url(path);
+        let request = || {
+            let request = self.request(Method::DELETE, &url);
+            match body {
+                Value::Null => request,
+                body => request.json(body),
+            }
+        };
+        self.send(&url, request).await.map(drop)
     }
 
     /// Saves what the manager answers with.

@@ -1,6 +1,7 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
 mod cold;
+mod components;
 mod dependencies;
 mod healing;
 mod inputs;

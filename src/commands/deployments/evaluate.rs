@@ -87,14 +87,16 @@ pub(crate) async fn each(
     let mut found = Vec::with_capacity(calls.len());
     for (function, context) in calls {
         let context = Context::from_json(&context.into());
-        let function = dsl::Value::from(function);
+        // calls are looked for within a payload: it is none itself
+        let payload = dsl::Value::from([dsl::Value::from(function)].as_slice());
         let value = known
             .evaluate((view, opener), 0, &|storage| {
-                functions::evaluate_runtime(storage, &function, &context)
+                functions::evaluate_runtime(storage, &payload, &context)
             })
             .await?
             .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))?;
-        found.push(value.into());
+        let value = value.as_array().and_then(|values| values.get(0)).cloned();
+        found.push(value.unwrap_or_default().into());
     }
     Ok(found)
 }

@@ -14,7 +14,7 @@ use stratalog_schema::{
     events::{ExecutionResumed, OperationChange, OperationsChanged},
 };
 
-use super::{load, noted, status::status_decision, stream};
+use super::{cascade, load, noted, status::status_decision, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
@@ -87,13 +87,20 @@ pub async fn act(
             let mut execution = load(view, caller, id).await?;
             let decision = match action {
                 Action::Resume | Action::ForceResume => {
-                    resume(view, &mut execution, action == Action::ForceResume).await?
+                    let force = action == Action::ForceResume;
+                    let mut decision = resume(view, &mut execution, force).await?;
+                    decision.extend(cascade::resumed(view, &execution, force).await?);
+                    decision
                 }
                 Action::Requeue => requeue(view, &mut execution).await?,
                 Action::ForceTerminal => {
                     end_by_force(view, &mut execution, (caller, reason)).await?
                 }
-                _ => cancel(view, &mut execution, action).await?,
+                _ => {
+                    let mut decision = cancel(view, &mut execution, action).await?;
+                    decision.extend(cascade::cancelled(view, &execution, action).await?);
+                    decision
+                }
             };
             Ok((decision, execution))
         })
@@ -101,7 +108,7 @@ pub async fn act(
     Ok((execution, appended.last_position))
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     view: &store::View,
     execution: &mut Execution,
     action: Action,

@@ -2,6 +2,7 @@
 //! runs workflows, the executor or a worker over REST, changes executions through here.
 mod act;
 mod available;
+mod cascade;
 mod delete;
 mod dequeue;
 mod group;

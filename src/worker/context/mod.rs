@@ -3,6 +3,7 @@
 mod attributes;
 mod evaluate;
 mod methods;
+mod native;
 mod path;
 mod render;
 mod store;

@@ -189,9 +189,11 @@ async fn several_are_recorded_and_replaced_at_once() {
     let pagination = json!({"total": 3, "size": 3, "offset": 0});
     assert_eq!(made["metadata"], json!({"pagination": pagination}));
     assert_eq!(made["items"].as_array().unwrap().len(), 3);
-    let all = server.get(PATH).await.expect(200);
-    assert_eq!(all["items"][1]["target_deployment_func"], function);
-    assert_eq!(all["items"][2]["target_deployment_id"], Value::Null);
+    let sorted = format!("{PATH}?_sort=-dependency_creator");
+    let all = server.get(&sorted).await.expect(200);
+    assert_eq!(all["items"][0]["target_deployment_func"], function);
+    assert_eq!(all["items"][1]["target_deployment_id"], Value::Null);
+    assert_eq!(all["items"][2]["target_deployment_id"], "b");
     add(&server, "by another", "c", "b").await;
     // when
     let others = json!({"inter_deployment_dependencies": [
