@@ -10,8 +10,7 @@ use crate::{
         deployment_modifications, deployment_updates, deployments, execution_groups, executions,
         files, filters, inter_deployment_dependencies, maintenance, node_instances, nodes,
         operations, permissions, plugins, plugins_updates, provider_context, schedules, secrets,
-        secrets_providers, sites, snapshots,
-        tasks_graphs, tenants, tokens, user_groups, users,
+        secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
 

@@ -158,8 +158,8 @@ impl Listing {
         Ok(())
     }
 
-    /// Only what the deployment that the query names depends on, and only what is no component, where
-    /// that is asked for.
+    /// Only what the deployment that the query names depends on, and only what is no component,
+    /// where that is asked for.
     async fn of_dependencies<B>(&mut self, req: &Request<B>, view: &Reader) -> Result<(), Error> {
         if let Some(id) = req.query().get("_dependencies_of") {
             let row = req.caller.get(view, deployments::MODEL, id).await?;

@@ -345,8 +345,8 @@ fn environment_type(labels: &[Label]) -> String {
         .unwrap_or_default()
 }
 
-/// Labels that tell who uses a deployment come and go with dependencies alone: one that was attached
-/// after a new set had been put together stays.
+/// Labels that tell who uses a deployment come and go with dependencies alone: one that was
+/// attached after a new set had been put together stays.
 fn kept_consumers(deployment: &Deployment, new: &[LabelEvent]) -> Vec<Label> {
     let is_new = |label: &Label| {
         new.iter()

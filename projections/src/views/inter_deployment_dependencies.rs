@@ -1,5 +1,5 @@
-//! What deployments depend on: other deployments that they contain, or whose resources or capabilities
-//! they use. A deployment is labelled with those that use it.
+//! What deployments depend on: other deployments that they contain, or whose resources or
+//! capabilities they use. A deployment is labelled with those that use it.
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,7 @@ use crate::{
     commands::{
         blueprints, deployments,
         executions::telemetry,
+        inter_deployment_dependencies::replaced_by_plan,
         json::object,
         labels::{self, Wanted},
         modifications::{Whole, added, documents, extend, modified},
@@ -221,6 +222,7 @@ impl Beginning<'_> {
             deployments::require_parent_capabilities(view, deployment, &wanted, self.plan).await?;
             self.perform(view, decision, (differences, &modification, &wanted))
                 .await?;
+            replaced_by_plan(view, decision, (deployment, self.plan)).await?;
             self.tell(decision, &PERFORMED);
         }
         let of = stream(&self.update.tenant_name, &self.update.id);

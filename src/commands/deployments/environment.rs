@@ -220,12 +220,7 @@ async fn decide(
         let created = node_instances::decide_creation(view, &deployment, &new_instances).await?;
         decision.events.extend(created.events);
     }
-    inter_deployment_dependencies::replaced_by_plan(
-        (view, opener.caller),
-        decision,
-        (&deployment, plan),
-    )
-    .await
+    inter_deployment_dependencies::replaced_by_plan(view, decision, (&deployment, plan)).await
 }
 
 /// A section of the prepared plan, as a list of what it describes.

@@ -1,5 +1,5 @@
-//! What is done to an execution is done to those of its deployment's components, too, and to those of
-//! their components.
+//! What is done to an execution is done to those of its deployment's components, too, and to those
+//! of their components.
 use std::collections::BTreeSet;
 
 use stratalog_projections::views::{deployments::Deployment, executions::Execution, scoped};

@@ -45,7 +45,7 @@ impl NewDependency {
         target.filter(|_| self.external_target.is_none())
     }
 
-    pub(super) fn event(&self, id: String, target: Option<String>) -> events::NewDependency {
+    fn event(&self, id: String, target: Option<String>) -> events::NewDependency {
         let text = |map: &Option<Map<String, Value>>| {
             let map = map.clone()?;
             Some(Value::Object(map).to_string())
@@ -250,13 +250,13 @@ pub(super) fn no_target(id: Option<&str>) -> Error {
 /// Dependencies of one source that are recorded together.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
-    pub(super) source: Option<&'a Deployment>,
-    pub(super) scope: Scope,
-    pub(super) created_at_ms: i64,
+    source: Option<&'a Deployment>,
+    scope: Scope,
+    created_at_ms: i64,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn of(caller: &Caller, source: Option<&'a Deployment>) -> Result<Self, Error> {
+    fn of(caller: &Caller, source: Option<&'a Deployment>) -> Result<Self, Error> {
         let visibility = source.map_or("tenant", |source| source.visibility.as_str());
         Ok(Self {
             source,
@@ -267,6 +267,19 @@ impl<'a> Batch<'a> {
             },
             created_at_ms: clock::now_ms(),
         })
+    }
+
+    /// What a deployment depends on by itself: all of it is its own.
+    pub(super) fn of_deployment(source: &'a Deployment) -> Self {
+        Self {
+            source: Some(source),
+            scope: Scope {
+                tenant: source.tenant_name.clone(),
+                visibility: source.visibility.clone(),
+                created_by: source.created_by.clone(),
+            },
+            created_at_ms: clock::now_ms(),
+        }
     }
 
     fn source_id(&self) -> Option<&'a str> {

@@ -1,5 +1,5 @@
-//! What deployments depend on: recorded by hand, by components and shared resources, and by functions
-//! in plans that ask other deployments for capabilities. Dependencies lie within a tenant.
+//! What deployments depend on: recorded by hand, by components and shared resources, and by
+//! functions in plans that ask other deployments for capabilities. Dependencies lie within a tenant.
 mod change;
 mod circles;
 mod delete;
@@ -40,7 +40,8 @@ pub const MODEL: (ViewName, &str) = (
     "InterDeploymentDependencies",
 );
 
-/// Key of the stream of dependencies whose source is with another manager: no deployment has that id.
+/// Key of the stream of dependencies whose source is with another manager: no deployment has that
+/// id.
 const EXTERNAL: &str = "*";
 
 /// The stream of what one deployment depends on.

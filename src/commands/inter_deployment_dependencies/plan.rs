@@ -10,7 +10,6 @@ use stratalog_projections::views::{
 
 use super::{NewDependency, change::Batch, deployment as existing, of_source, taken_away};
 use crate::{
-    auth::Caller,
     commands::own_execution,
     dsl::{self, Plan},
     error::Error,
@@ -65,7 +64,7 @@ fn function_of(expression: &Value, context: &Value) -> Map<String, Value> {
 /// # Errors
 /// 409 when a target depends on the deployment; database errors.
 pub(crate) async fn replaced_by_plan(
-    (view, caller): (&View, &Caller),
+    view: &View,
     decision: &mut Decision,
     (deployment, plan): (&Deployment, &Plan),
 ) -> Result<(), Error> {
@@ -86,12 +85,11 @@ pub(crate) async fn replaced_by_plan(
         decision.rests_on(view, super::stream(of.0, of.1)).await?;
     }
     taken_away(decision, of, gone);
-    add(view, caller, decision, (deployment, new)).await
+    add(view, decision, (deployment, new)).await
 }
 
 async fn add(
     view: &View,
-    caller: &Caller,
     decision: &mut Decision,
     (deployment, mut new): (&Deployment, Vec<NewDependency>),
 ) -> Result<(), Error> {
@@ -111,9 +109,7 @@ async fn add(
             one.target_deployment_func = Some(function_of(&name.into(), &context));
         }
     }
-    let caller = caller.in_tenant(&deployment.tenant_name);
-    let mut batch = Batch::of(&caller, Some(deployment))?;
-    batch.scope.created_by.clone_from(&deployment.created_by);
+    let batch = Batch::of_deployment(deployment);
     let new: Vec<_> = new
         .iter()
         .map(|new| (own_execution::new_id(), new))

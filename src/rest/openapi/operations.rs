@@ -3,8 +3,7 @@ use stratalog_projections::View::{
     self, Agents, Blueprints, DeploymentGroups, DeploymentModifications, DeploymentUpdates,
     Deployments, ExecutionGroups, Executions, Filters, InterDeploymentDependencies, NodeInstances,
     Nodes, Operations, Plugins, PluginsUpdates, ProviderContext, Schedules, Secrets,
-    SecretsProviders, Sites, Snapshots,
-    TasksGraphs, Tenants, Tokens, UserGroups, Users,
+    SecretsProviders, Sites, Snapshots, TasksGraphs, Tenants, Tokens, UserGroups, Users,
 };
 
 use self::{
