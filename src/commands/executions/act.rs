@@ -108,7 +108,7 @@ pub async fn act(
     Ok((execution, appended.last_position))
 }
 
-pub(super) async fn cancel(
+async fn cancel(
     view: &store::View,
     execution: &mut Execution,
     action: Action,

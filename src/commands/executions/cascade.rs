@@ -6,7 +6,7 @@ use stratalog_projections::views::{deployments::Deployment, executions::Executio
 
 use super::{
     ACTIVE,
-    act::{Action, cancel, resume_as},
+    act::{Action, cancel_in_group, resume_as},
     of_deployment,
 };
 use crate::{
@@ -30,11 +30,7 @@ pub(super) async fn cancelled(
     for id in components(view, execution).await? {
         let place = (execution.tenant_name.as_str(), id.as_str());
         for mut other in of_deployment(view, place, &statuses).await? {
-            match cancel(view, &mut other, action).await {
-                Ok(cancelled) => decision.extend(cancelled),
-                Err(Error::Refused { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            decision.extend(cancel_in_group(view, &mut other, action).await?);
         }
     }
     Ok(decision)

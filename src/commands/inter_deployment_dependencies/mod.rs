@@ -1,5 +1,6 @@
 //! What deployments depend on: recorded by hand, by components and shared resources, and by
-//! functions in plans that ask other deployments for capabilities. Dependencies lie within a tenant.
+//! functions in plans that ask other deployments for capabilities. Dependencies lie within a
+//! tenant.
 mod change;
 mod circles;
 mod delete;
