@@ -64,7 +64,7 @@ async fn run(manager: &Manager, deployment: &str, workflow: &str) {
     );
 }
 
-async fn status(manager: &Manager, path: &str) -> u16 {
+async fn status_of(manager: &Manager, path: &str) -> u16 {
     manager.call("GET", path, None).await.0
 }
 
@@ -102,7 +102,7 @@ async fn a_component_lives_and_dies_with_its_node() {
     assert!(creator.starts_with("component.part_"), "{creator}");
     assert_eq!(dependency["target_deployment_id"], "part");
     for path in ["secrets/part-secret", "secrets/made-up"] {
-        assert_eq!(status(&manager, path).await, 200);
+        assert_eq!(status_of(&manager, path).await, 200);
     }
     let logs = manager
         .list("events?deployment_id=whole&type=cloudify_log")
@@ -127,7 +127,7 @@ async fn a_component_lives_and_dies_with_its_node() {
         "secrets/part-secret",
         "secrets/made-up",
     ] {
-        assert_eq!(status(&manager, path).await, 404, "{path}");
+        assert_eq!(status_of(&manager, path).await, 404, "{path}");
     }
     let left = manager
         .list("deployments/inter-deployment-dependencies")
@@ -135,7 +135,7 @@ async fn a_component_lives_and_dies_with_its_node() {
     assert_eq!(left, [Value::Null; 0]);
     // and comes again
     run(&manager, "whole", "install").await;
-    assert_eq!(status(&manager, "deployments/part").await, 200);
+    assert_eq!(status_of(&manager, "deployments/part").await, 200);
     manager.stop().await;
 }
 
@@ -178,5 +178,65 @@ async fn a_resource_on_demand_is_installed_for_its_first_user_only() {
     assert!(installed().await);
     run(&manager, "two", "uninstall").await;
     until(async || !installed().await).await;
+    manager.stop().await;
+}
+
+/// One node whose creation waits for a file.
+const SLOW: &str = "
+tosca_definitions_version: cloudify_dsl_1_5
+imports: [cloudify/types/types.yaml]
+node_templates:
+  inner:
+    type: cloudify.nodes.Root
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create:
+          implementation: |
+            #!/bin/bash
+            while [ ! -e MARKER ]; do sleep 0.1; done
+          executor: central_deployment_agent
+";
+
+const AROUND: &str = "
+tosca_definitions_version: cloudify_dsl_1_5
+imports: [cloudify/types/types.yaml]
+node_templates:
+  part:
+    type: cloudify.nodes.ServiceComponent
+    properties:
+      resource_config:
+        blueprint: {id: slow, external_resource: true}
+        deployment: {id: part}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_reaches_components() {
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join("go-on");
+    let slow = SLOW.replace("MARKER", marker.to_str().unwrap());
+    let manager = Manager::new().await;
+    manager.deploy("slow", &[("blueprint.yaml", &slow)]).await;
+    manager.deploy("whole", &[("blueprint.yaml", AROUND)]).await;
+    let install = manager.start("whole", "install", json!({})).await;
+    let inner = "executions?deployment_id=part&workflow_id=install";
+    until(async || {
+        let found = manager.list(inner).await;
+        found.iter().any(|inner| inner["status"] == "started")
+    })
+    .await;
+    let cancel = json!({"action": "cancel"});
+    let path = format!("executions/{install}");
+    let (status, answer) = manager.call("POST", &path, Some(cancel)).await;
+    assert_eq!((status, &answer["status"]), (200, &json!("cancelling")));
+    let inner = manager.list(inner).await;
+    assert_eq!(inner[0]["status"], "cancelling");
+    std::fs::write(&marker, "").unwrap();
+    let inner = manager.end(inner[0]["id"].as_str().unwrap()).await;
+    assert_eq!(inner["status"], "cancelled");
+    assert_eq!(manager.end(&install).await["status"], "cancelled");
+    // the blueprint was there before, so it stays
+    run(&manager, "whole", "uninstall").await;
+    assert_eq!(status_of(&manager, "deployments/part").await, 404);
+    assert_eq!(status_of(&manager, "blueprints/slow").await, 200);
     manager.stop().await;
 }
