@@ -187,6 +187,10 @@ fn like_any(sql: &mut Sql, field: &str, patterns: Vec<String>) -> String {
     format!("{field} ILIKE ANY({})", sql.bind(Param::Texts(patterns)))
 }
 
+fn keyed(sql: &mut Sql, how: &str, keys: &[String]) -> String {
+    format!("v.key {how}({})", sql.bind(Param::Texts(keys.to_vec())))
+}
+
 fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String, Error> {
     let pattern = |texts: &[String], before: &str, after: &str| -> Vec<String> {
         texts
@@ -208,14 +212,13 @@ fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String,
         }
         Condition::Search(field, text) => {
             let field = text_of(view, field)?;
-            let texts = pattern(std::slice::from_ref(text), "%", "%");
-            like_any(sql, &field, texts)
+            like_any(sql, &field, pattern(std::slice::from_ref(text), "%", "%"))
         }
         Condition::Or(conditions) => {
-            let mut parts = Vec::with_capacity(conditions.len());
-            for part in conditions {
-                parts.push(self::condition(sql, view, part)?);
-            }
+            let parts = conditions
+                .iter()
+                .map(|part| self::condition(sql, view, part));
+            let parts: Vec<String> = parts.collect::<Result<_, _>>()?;
             format!("({})", parts.join(" OR "))
         }
         Condition::StartsWith(field, texts) => {
@@ -252,10 +255,8 @@ fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String,
                  AND t <> ALL({values}))"
             )
         }
-        Condition::Keys(keys) => format!("v.key = ANY({})", sql.bind(Param::Texts(keys.clone()))),
-        Condition::NotKeys(keys) => {
-            format!("v.key <> ALL({})", sql.bind(Param::Texts(keys.clone())))
-        }
+        Condition::Keys(keys) => keyed(sql, "= ANY", keys),
+        Condition::NotKeys(keys) => keyed(sql, "<> ALL", keys),
         Condition::Below(field, limit) => {
             let field = expression(view, field)?.0;
             format!("{field} < {}", sql.bind(Param::Int(*limit)))

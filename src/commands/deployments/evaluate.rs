@@ -95,7 +95,7 @@ pub(crate) async fn each(
             })
             .await?
             .map_err(|error| refuse(ErrorCode::FunctionsEvaluation, &error))?;
-        let value = value.as_array().and_then(|values| values.get(0)).cloned();
+        let value = value.as_array().and_then(|values| values.first()).cloned();
         found.push(value.unwrap_or_default().into());
     }
     Ok(found)

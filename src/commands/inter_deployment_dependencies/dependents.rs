@@ -168,8 +168,8 @@ async fn users(
         let Some(source) = counts.get(id) else {
             continue;
         };
-        let is_idle = is_uninstall && one.dependency_creator.ends_with(FUNCTION);
-        if !source.is_disturbed && !(is_idle && !source.is_active) {
+        let may_be_idle = is_uninstall && one.dependency_creator.ends_with(FUNCTION);
+        if !source.is_disturbed && (source.is_active || !may_be_idle) {
             left.push(one);
         }
     }
