@@ -25,7 +25,7 @@ use crate::{
     commands::{
         blueprints, deployments,
         executions::telemetry,
-        inter_deployment_dependencies::replaced_by_plan,
+        inter_deployment_dependencies::{dependents_of, replaced_by_plan},
         json::object,
         labels::{self, Wanted},
         modifications::{Whole, added, documents, extend, modified},
@@ -216,7 +216,12 @@ impl Beginning<'_> {
             change.labels_to_create_json = Some(Value::from(gained).to_string());
             change.schedules_to_create_json = Some("[]".to_owned());
             change.schedules_to_delete_json = Some("[]".to_owned());
-            change.recursive_dependencies_json = Some("[]".to_owned());
+            let of = (
+                whole.deployment.tenant_name.as_str(),
+                whole.deployment.id.as_str(),
+            );
+            let dependents = dependents_of(view, of).await?;
+            change.recursive_dependencies_json = Some(Value::from(dependents).to_string());
         } else {
             let deployment = &whole.deployment;
             deployments::require_parent_capabilities(view, deployment, &wanted, self.plan).await?;

@@ -6,6 +6,7 @@ mod circles;
 mod delete;
 mod dependents;
 mod plan;
+mod recursive;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ pub use change::{CreateDependency, NewDependency, create, create_many, replace};
 pub use delete::{DeleteDependency, delete};
 pub(crate) use dependents::{Disturbance, check as check_dependents};
 pub(crate) use plan::replaced_by_plan;
+pub(crate) use recursive::dependents_of;
 pub(crate) use targets::found_anew;
 
 use crate::{
