@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     auth::{Authenticator, Directory},
-    broker::{Admin, Broker},
+    broker::{Admin, Broker, Tenants},
     config::Settings,
     files::{blobs::BlobStore, manifest, serve::FileServer},
     seal::Sealer,
@@ -68,6 +68,8 @@ pub struct Context {
     pub file_server: FileServer,
     /// The connection to RabbitMQ; absent when none is configured.
     pub broker: Option<Broker>,
+    /// The connections to the virtual hosts of tenants; absent when none is configured.
+    pub tenants: Option<Tenants>,
     /// RabbitMQ's management API; absent when none is configured.
     pub broker_admin: Option<Admin>,
     /// Encrypts what must not enter the log in clear.

@@ -7,7 +7,7 @@ use warp::filters::BoxedFilter;
 
 use crate::{
     auth::{Authenticator, Directory},
-    broker::{self, Admin, AdminOptions, Broker, Topology, topology},
+    broker::{self, Admin, AdminOptions, Broker, Tenants, Topology, topology},
     clock, commands,
     config::Settings,
     context::{self, Changes, Context, Remembered, Resources},
@@ -147,6 +147,7 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         authenticator: Authenticator::new(directory.clone(), database),
         file_server: FileServer::new(blobs.clone(), settings.file_cache_bytes_max),
         broker: connect(&settings, drivers),
+        tenants: reaching(&settings).map(|options| Tenants::new(options, drivers.stop_token())),
         broker_admin: manage(&settings).await?,
         metrics: telemetry::metrics(),
         roles: context::Roles::default(),
@@ -168,12 +169,17 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
 }
 
 fn connect(settings: &Settings, drivers: &Tasks) -> Option<Broker> {
-    let url = settings.amqp_url.as_ref()?;
-    let name = settings.manager_name();
-    let mut options = broker::Options::new(&url.0, &name);
-    options.ca_file.clone_from(&settings.amqp_ca_file);
-    let topology: Topology = topology::management(&name).merged(&topology::shared_responses());
+    let options = reaching(settings)?;
+    let topology: Topology =
+        topology::management(&options.name).merged(&topology::shared_responses());
     Some(Broker::start(options, topology, drivers.stop_token()))
+}
+
+fn reaching(settings: &Settings) -> Option<broker::Options> {
+    let url = settings.amqp_url.as_ref()?;
+    let mut options = broker::Options::new(&url.0, settings.manager_name());
+    options.ca_file.clone_from(&settings.amqp_ca_file);
+    Some(options)
 }
 
 /// RabbitMQ's management interface; user and password may stand in its URL, else they are those of

@@ -16,6 +16,8 @@ use super::{Error, Topology, topology};
 pub struct Options {
     /// `amqp://user:password@host:port/vhost`, or `amqps://…` with [`Options::ca_file`].
     pub url: String,
+    /// The same for the other nodes of a cluster; tried in turn.
+    pub other_urls: Vec<String>,
     /// PEM file with the authorities that may have signed the broker's certificate.
     pub ca_file: Option<PathBuf>,
     /// Shown in the broker's list of connections.
@@ -35,6 +37,7 @@ impl Options {
     pub fn new(url: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            other_urls: Vec::new(),
             ca_file: None,
             name: name.into(),
             vhost: None,
@@ -47,8 +50,15 @@ impl Options {
         }
     }
 
-    fn uri(&self) -> Result<AMQPUri, Error> {
-        let mut uri: AMQPUri = self.url.parse().map_err(Error::Configuration)?;
+    /// Where to go with the connection of this number, counted from 1.
+    fn uri(&self, number: u64) -> Result<AMQPUri, Error> {
+        let turns = self.other_urls.len() + 1;
+        let turn = usize::try_from(number.saturating_sub(1)).unwrap_or_default() % turns;
+        let url = match turn.checked_sub(1) {
+            None => &self.url,
+            Some(other) => self.other_urls.get(other).unwrap_or(&self.url),
+        };
+        let mut uri: AMQPUri = url.parse().map_err(Error::Configuration)?;
         if let Some(vhost) = &self.vhost {
             uri.vhost.clone_from(vhost);
         }
@@ -198,6 +208,13 @@ impl Broker {
         Ok(())
     }
 
+    /// An exchange is not declared again after a reconnect.
+    pub fn forget_exchange(&self, name: &str) {
+        self.shared
+            .topology
+            .rcu(|known| known.without_exchange(name));
+    }
+
     /// Cancel first (the token given to [`Broker::start`]), then wait here for the tasks to end.
     pub async fn closed(&self) {
         self.shared.tasks.close();
@@ -253,7 +270,7 @@ type Events = futures::stream::BoxStream<'static, Event>;
 
 async fn open(shared: &Shared, number: u64) -> Result<(Session, Events), Error> {
     let options = &shared.options;
-    let uri = options.uri()?;
+    let uri = options.uri(number)?;
     let tls = options.tls().await?;
     let properties =
         ConnectionProperties::default().with_connection_name(options.name.as_str().into());

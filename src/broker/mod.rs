@@ -15,6 +15,7 @@ mod connection;
 mod consume;
 mod error;
 mod publish;
+mod tenants;
 pub mod topology;
 pub mod wire;
 
@@ -23,6 +24,7 @@ pub use connection::{Broker, BrokerState, Options};
 pub use consume::{Ack, ConsumerSpec, Deliveries, Delivery};
 pub use error::Error;
 pub use publish::Message;
+pub use tenants::{AskError, Peer, Tenants};
 pub use topology::Topology;
 
 #[cfg(test)]

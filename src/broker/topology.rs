@@ -59,11 +59,13 @@ pub struct Binding {
     pub routing_key: String,
 }
 
-/// A set of declarations; everything in it is durable.
+/// A set of declarations; everything in it is durable, except queues of the connection's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
     pub exchanges: BTreeSet<Exchange>,
     pub queues: BTreeSet<String>,
+    /// Queues that go with the connection.
+    pub exclusive: BTreeSet<String>,
     pub bindings: BTreeSet<Binding>,
 }
 
@@ -81,9 +83,29 @@ impl Topology {
     #[must_use]
     pub fn queue(mut self, name: &str, exchange: &str, routing_key: &str) -> Self {
         self.queues.insert(name.to_owned());
+        self.binding(name, exchange, routing_key)
+    }
+
+    /// A queue without a binding.
+    #[must_use]
+    pub fn durable(mut self, name: &str) -> Self {
+        self.queues.insert(name.to_owned());
+        self
+    }
+
+    /// A queue that only this connection uses.
+    #[must_use]
+    pub fn exclusive(mut self, name: &str) -> Self {
+        self.exclusive.insert(name.to_owned());
+        self
+    }
+
+    /// Lets a queue that is declared already take messages of an exchange.
+    #[must_use]
+    pub fn binding(mut self, queue: &str, exchange: &str, routing_key: &str) -> Self {
         self.bindings.insert(Binding {
             exchange: exchange.to_owned(),
-            queue: name.to_owned(),
+            queue: queue.to_owned(),
             routing_key: routing_key.to_owned(),
         });
         self
@@ -94,6 +116,7 @@ impl Topology {
         Self {
             exchanges: &self.exchanges | &other.exchanges,
             queues: &self.queues | &other.queues,
+            exclusive: &self.exclusive | &other.exclusive,
             bindings: &self.bindings | &other.bindings,
         }
     }
@@ -102,6 +125,13 @@ impl Topology {
         let mut rest = self.clone();
         rest.queues.remove(name);
         rest.bindings.retain(|binding| binding.queue != name);
+        rest
+    }
+
+    pub(super) fn without_exchange(&self, name: &str) -> Self {
+        let mut rest = self.clone();
+        rest.exchanges.retain(|exchange| exchange.name != name);
+        rest.bindings.retain(|binding| binding.exchange != name);
         rest
     }
 }
@@ -177,9 +207,12 @@ pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<()
             )
             .await?;
     }
-    for queue in &topology.queues {
+    let durable = topology.queues.iter().map(|queue| (queue, false));
+    let exclusive = topology.exclusive.iter().map(|queue| (queue, true));
+    for (queue, exclusive) in durable.chain(exclusive) {
         let options = QueueDeclareOptions {
-            durable: true,
+            durable: !exclusive,
+            exclusive,
             ..Default::default()
         };
         channel
