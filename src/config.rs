@@ -13,8 +13,11 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+mod agent;
 #[cfg(test)]
 mod tests;
+
+pub use agent::AgentSettings;
 
 /// Prefix of the environment's settings.
 const PREFIX: &str = "STRATALOG_";
@@ -52,6 +55,8 @@ pub struct Settings {
     pub amqp_url: Option<Hidden>,
     /// Certificates that RabbitMQ's may be signed with.
     pub amqp_ca_file: Option<PathBuf>,
+    /// Where agents reach RabbitMQ (`host` or `host:port`), if not where the manager does.
+    pub amqp_agents_address: Option<String>,
     /// RabbitMQ's management interface: `http://user:password@host:15672`.
     pub amqp_management_url: Option<Hidden>,
     /// Where the process keeps its files.
@@ -75,6 +80,8 @@ pub struct Settings {
     pub resident_interpreters: bool,
     /// Program that scripts find as `ctx`, if not this one.
     pub ctx_command: Option<PathBuf>,
+    /// Program that hosts get as their agent, if not this one.
+    pub agent_program: Option<PathBuf>,
     /// What is logged: `info`, `stratalog=debug,warn`…
     pub log: String,
     /// How it is logged.
@@ -85,6 +92,9 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// Memory for small files that are served often.
     pub file_cache_bytes_max: u64,
+    /// How long an agent that has an operation may be silent before the operation counts as failed;
+    /// at least 40 seconds.
+    pub agent_lost_after_s: u64,
     /// How long running requests and operations may take to end when the process stops.
     pub drain_timeout_s: u64,
 }
@@ -96,6 +106,7 @@ impl Default for Settings {
             database_readers: 32,
             amqp_url: None,
             amqp_ca_file: None,
+            amqp_agents_address: None,
             amqp_management_url: None,
             data_dir: PathBuf::from("/var/lib/stratalog"),
             blob_store: None,
@@ -107,11 +118,13 @@ impl Default for Settings {
             python: PathBuf::from("python3"),
             resident_interpreters: true,
             ctx_command: None,
+            agent_program: None,
             log: "info".to_owned(),
             log_format: LogFormat::Json,
             body_bytes_max: 64 * 1024 * 1024,
             upload_bytes_max: 4 * 1024 * 1024 * 1024,
             file_cache_bytes_max: 32 * 1024 * 1024,
+            agent_lost_after_s: 300,
             drain_timeout_s: 30,
         }
     }
@@ -132,7 +145,7 @@ impl Settings {
         flags: impl Provider,
     ) -> Result<Self, figment::Error> {
         let defaults = Figment::from(Serialized::defaults(Self::default()));
-        let environment = environment(&defaults.extract()?, variables);
+        let environment = environment(PREFIX, &defaults.extract()?, variables);
         let mut figment = defaults;
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
@@ -166,11 +179,15 @@ impl Settings {
 }
 
 /// Settings of the environment, in the kinds their defaults have: a password of digits stays a
-/// text.
-fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)>) -> Dict {
+/// text. Items of a list stand between commas.
+fn environment(
+    prefix: &str,
+    defaults: &Dict,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Dict {
     variables
         .filter_map(|(name, text)| {
-            let key = name.strip_prefix(PREFIX)?.to_lowercase();
+            let key = name.strip_prefix(prefix)?.to_lowercase();
             let value = match defaults.get(&key)? {
                 // what is no number is refused together with everything else
                 Value::Num(..) => text
@@ -179,6 +196,7 @@ fn environment(defaults: &Dict, variables: impl Iterator<Item = (String, String)
                 Value::Bool(..) => text
                     .parse::<bool>()
                     .map_or_else(|_| Value::from(text), Value::from),
+                Value::Array(..) => Value::from(text.split(',').collect::<Vec<_>>()),
                 _ => Value::from(text),
             };
             Some((key, value))

@@ -24,6 +24,7 @@ pub mod snapshot;
 
 pub mod worker;
 
+pub mod agents;
 pub mod consumers;
 pub mod listener;
 pub mod rest;

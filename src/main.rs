@@ -11,6 +11,7 @@ use stratalog::{
     server, store, telemetry, worker,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Plans are many small values: this takes a quarter off the time of parsing one.
 #[global_allocator]
@@ -36,6 +37,8 @@ enum Command {
     Serve(Options),
     /// Bring the database to this version, and end
     Migrate(Options),
+    /// Run the agent of this host
+    Agent(worker::agent::cli::Arguments),
     /// Talk to the operation that runs this script
     #[command(disable_help_flag = true)]
     Ctx {
@@ -89,10 +92,15 @@ fn main() -> ExitCode {
     }
     let options = match Cli::parse().command {
         Command::Ctx { arguments } => return worker::ctx_command::main(arguments),
+        Command::Agent(arguments) => return ended(agent(arguments)),
         Command::Serve(options) => (options, true),
         Command::Migrate(options) => (options, false),
     };
-    match run(&options.0, options.1) {
+    ended(run(&options.0, options.1))
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stratalogd cannot go on");
@@ -105,29 +113,53 @@ fn run(options: &Options, is_serving: bool) -> anyhow::Result<()> {
     let settings = Settings::load(options.config.as_deref(), Serialized::defaults(options));
     let settings = settings.inspect_err(|_| {
         // logging is one of the settings, so this is said without it
-        let _ = telemetry::log(&Settings::default());
+        let Settings {
+            log, log_format, ..
+        } = Settings::default();
+        let _ = telemetry::log(&log, log_format);
     })?;
-    telemetry::log(&settings)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+    telemetry::log(&settings.log, settings.log_format)?;
+    let runtime = runtime()?;
     match is_serving {
         true => runtime.block_on(serve(settings)),
         false => runtime.block_on(migrate(&settings.database_url)),
     }
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")
+}
+
+/// Waits until somebody asks the process to end.
+fn asked_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let asked = async {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    let mut asked = std::pin::pin!(asked);
+    })
+}
+
+fn agent(arguments: worker::agent::cli::Arguments) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let cancel = CancellationToken::new();
+        let mut asked = std::pin::pin!(asked_to_end()?);
+        let mut running = std::pin::pin!(worker::agent::cli::main(arguments, cancel.clone()));
+        tokio::select! {
+            done = &mut running => return done,
+            () = &mut asked => cancel.cancel(),
+        }
+        running.await
+    })
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let mut asked = std::pin::pin!(asked_to_end()?);
     let running = tokio::select! {
         started = server::start(settings) => started?,
         () = &mut asked => return Ok(()),

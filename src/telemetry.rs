@@ -2,7 +2,7 @@
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{LogFormat, Settings};
+use crate::config::LogFormat;
 
 /// Libraries that tell at `info` what nobody needs; the setting goes before.
 const QUIET: &str = "tokio_postgres=warn,refinery_core=warn,lapin=warn";
@@ -22,11 +22,11 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// A filter that makes no sense, or logging that runs already.
-pub fn log(settings: &Settings) -> Result<(), TelemetryError> {
+pub fn log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(format!("{QUIET},{}", settings.log))?)
+        .with_env_filter(EnvFilter::try_new(format!("{QUIET},{filter}"))?)
         .with_writer(std::io::stderr);
-    match settings.log_format {
+    match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.try_init(),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use stratalog_projections::{
     View as ViewName,
-    views::{agents::Agent, node_instances::NodeInstance},
+    views::{agents::Agent, node_instances::NodeInstance, scoped},
 };
 use stratalog_schema::{
     Category, Event, StreamId,
@@ -45,6 +45,9 @@ const STATES: [&str; 17] = [
     "nonresponsive",
     "failed",
 ];
+
+/// What is left of an agent is its name.
+const DELETED: &str = "deleted";
 
 /// An agent as its installer describes it.
 #[derive(Debug, Deserialize)]
@@ -210,10 +213,10 @@ pub async fn get(ctx: &Context, view: &View, caller: &Caller, name: &str) -> Res
     Ok(agent)
 }
 
-/// Changes an agent.
+/// Changes an agent. What it had on RabbitMQ goes with the agent itself.
 ///
 /// # Errors
-/// 400 for an unknown state, 403, 404.
+/// 400 for an unknown state, 403, 404; `Unavailable` when RabbitMQ does not let it go.
 pub async fn update(
     ctx: &Context,
     caller: &Caller,
@@ -231,16 +234,66 @@ pub async fn update(
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream.clone()).await?;
         let event = AgentChanged {
-            name: agent.name,
-            tenant: agent.tenant_name,
+            name: agent.name.clone(),
+            tenant: agent.tenant_name.clone(),
             updated_at_ms: clock::now_ms(),
             state: change.state.clone(),
             system: change.system.clone(),
             version: change.version.clone(),
         };
         decision.event(stream, Event::AgentChanged(event));
+        Ok((decision, agent))
+    };
+    let (_, agent) = ctx.store.command(&caller.meta(), None, decide).await?;
+    if change.state.as_deref() == Some(DELETED) {
+        clear_broker(ctx, &agent).await?;
+    }
+    Ok(())
+}
+
+/// Removes an agent's exchange, queues and user. Asking again is harmless.
+async fn clear_broker(ctx: &Context, agent: &Agent) -> Result<(), Error> {
+    let exchange = agent.rabbitmq_exchange.as_deref().unwrap_or(&agent.name);
+    let tenant = &agent.tenant_name;
+    if let Some(tenants) = &ctx.tenants {
+        tenants.of(tenant).forget(exchange);
+    }
+    let (Some(admin), Some(username)) = (&ctx.broker_admin, &agent.rabbitmq_username) else {
+        return Ok(());
+    };
+    let cleared = admin.delete_agent(tenant, username, exchange).await;
+    cleared.map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+/// Notes what was found out about an agent, unless its state is another one by now.
+///
+/// # Errors
+/// Database errors.
+pub async fn observed(
+    ctx: &Context,
+    (tenant, name): (&str, &str),
+    from: &str,
+    to: &str,
+) -> Result<(), Error> {
+    let decide = async |view: Arc<View>| {
+        let view = &*view;
+        let mut decision = Decision::nothing();
+        let agent: Option<Agent> = view.get(&scoped(tenant, name)).await?;
+        if agent.is_some_and(|agent| agent.state == from) {
+            let stream = stream(tenant, name);
+            decision.rests_on(view, stream.clone()).await?;
+            let event = AgentChanged {
+                name: name.to_owned(),
+                tenant: tenant.to_owned(),
+                updated_at_ms: clock::now_ms(),
+                state: Some(to.to_owned()),
+                ..AgentChanged::default()
+            };
+            decision.event(stream, Event::AgentChanged(event));
+        }
         Ok((decision, ()))
     };
-    ctx.store.command(&caller.meta(), None, decide).await?;
+    let meta = Caller::system(tenant).meta();
+    ctx.store.command(&meta, None, decide).await?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
     },
 };
 
+mod package;
 mod write;
 
 /// The map of a directory's files, inside its archive.
@@ -78,6 +79,13 @@ fn public(ctx: &Arc<Context>) -> Route {
                 match requested.path.class() {
                     Class::Public => {
                         let entry = ctx.files.get(&requested.path);
+                        // what somebody has put there goes before
+                        if entry.is_none()
+                            && let Some(found) =
+                                package::answer(&ctx, &head, &requested.path).await?
+                        {
+                            return Ok(found);
+                        }
                         file(&ctx, &head, &requested.path, entry).await
                     }
                     _ => Err(missing(&requested.path)),

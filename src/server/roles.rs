@@ -6,6 +6,7 @@ use std::{
 
 use super::Running;
 use crate::{
+    agents,
     broker::Broker,
     consumers,
     context::{Context, Roles},
@@ -21,6 +22,7 @@ pub(super) fn start(running: &Running) {
         return;
     };
     consumers(running, broker.clone());
+    agents(running);
     worker(running, broker);
 }
 
@@ -54,6 +56,12 @@ fn consumers(running: &Running, broker: Broker) {
     });
 }
 
+/// Asks agents whether they live.
+fn agents(running: &Running) {
+    let (ctx, stop) = (running.ctx.clone(), running.drivers.stop_token());
+    running.drivers.spawn("agents", agents::run(ctx, stop));
+}
+
 /// Runs workflows.
 fn executor(running: &Running) {
     let (ctx, tasks) = (running.ctx.clone(), running.drivers.clone());
@@ -81,6 +89,7 @@ fn worker(running: &Running, broker: Broker) {
     let mut options = worker::Options::new(&rest_url, python, work_dir, &settings.manager_name());
     options.ctx_command.clone_from(&settings.ctx_command);
     options.drain_ms = settings.drain_timeout_s.saturating_mul(1_000);
+    options.tenants.clone_from(&running.ctx.tenants);
     let amqp = settings.amqp_url.clone();
     options.amqp = amqp.map(|url| (url, settings.amqp_ca_file.clone()));
     options.has_residents = settings.resident_interpreters;

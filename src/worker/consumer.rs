@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    Error, WAITS_PER_SLOT, Worker,
+    Ending, Error, Role, WAITS_PER_SLOT, Worker,
     operation::{self, Outcome},
     outcomes,
+    runner::STOP_AGENT,
     running::{Ended, Reply},
     service,
 };
@@ -20,67 +21,127 @@ use crate::broker::{
 /// Before sending a response again.
 const RESEND_PAUSE: Duration = Duration::from_millis(500);
 
-pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Result<(), Error> {
-    let name = &worker.options.name;
-    worker.broker.declare(&topology::management(name)).await?;
-    let prefetch = worker.options.max_operations;
-    let queue = topology::OPERATION_QUEUE.to_owned();
-    // those that wait for others must not keep these from being taken
-    let waits = u16::try_from(WAITS_PER_SLOT).unwrap_or_default();
-    let prefetch_all = prefetch.saturating_mul(waits + 1);
-    let mut operations = worker.broker.consume(ConsumerSpec {
-        queue,
-        prefetch: prefetch_all,
-    });
-    let queue = topology::service_queue(name);
-    let mut services = worker.broker.consume(ConsumerSpec { queue, prefetch });
-    let queue = topology::WORKFLOW_QUEUE.to_owned();
-    let mut workflows = worker.broker.consume(ConsumerSpec { queue, prefetch });
-    info!(%name, max_operations = prefetch, "the worker takes operations");
+/// The queues of a worker.
+struct Inbox {
+    operations: Deliveries,
+    services: Deliveries,
+    /// Only managers' workers run workflows.
+    workflows: Option<Deliveries>,
+}
+
+impl Inbox {
+    async fn open(worker: &Worker) -> Result<Self, Error> {
+        let Worker {
+            options, broker, ..
+        } = worker;
+        let prefetch = options.max_operations;
+        let consume = |queue: String| broker.consume(ConsumerSpec { queue, prefetch });
+        // those that wait for others must not keep these from being taken
+        let waits = u16::try_from(WAITS_PER_SLOT).unwrap_or_default();
+        let prefetch_all = prefetch.saturating_mul(waits + 1);
+        Ok(match &options.role {
+            Role::Manager => {
+                broker.declare(&topology::management(&options.name)).await?;
+                Self {
+                    operations: broker.consume(ConsumerSpec {
+                        queue: topology::OPERATION_QUEUE.to_owned(),
+                        prefetch: prefetch_all,
+                    }),
+                    services: consume(topology::service_queue(&options.name)),
+                    workflows: Some(consume(topology::WORKFLOW_QUEUE.to_owned())),
+                }
+            }
+            Role::Agent { queue, .. } => {
+                broker.declare(&topology::agent(queue)).await?;
+                Self {
+                    operations: consume(format!("{queue}_operation")),
+                    services: consume(format!("{queue}_service")),
+                    workflows: None,
+                }
+            }
+        })
+    }
+}
+
+/// Of a consumer that need not be there.
+async fn next<D: std::borrow::BorrowMut<Deliveries>>(from: &mut Option<D>) -> Option<Delivery> {
+    match from {
+        Some(deliveries) => deliveries.borrow_mut().recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn run(worker: Arc<Worker>, cancel: CancellationToken) -> Result<Ending, Error> {
+    let mut inbox = Inbox::open(&worker).await?;
+    let options = &worker.options;
+    info!(name = %options.name, max_operations = options.max_operations, "the worker takes operations");
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
-            delivery = operations.recv() => match delivery {
+            () = worker.leave.cancelled() => break,
+            () = worker.renew.cancelled() => break,
+            delivery = inbox.operations.recv() => match delivery {
                 Some(delivery) => operation(&worker, delivery).await,
                 None => break,
             },
-            delivery = workflows.recv() => match delivery {
+            delivery = next(&mut inbox.workflows) => match delivery {
                 Some(delivery) => operation(&worker, delivery).await,
                 None => break,
             },
-            delivery = services.recv() => match delivery {
+            delivery = inbox.services.recv() => match delivery {
                 Some(delivery) => service::handle(&worker, delivery).await,
                 None => break,
             },
         }
     }
-    workflows.stop();
-    drain(&worker, &mut operations).await;
-    Ok(())
+    if let Some(workflows) = &mut inbox.workflows {
+        workflows.stop();
+    }
+    drain(&worker, &mut inbox, &cancel).await;
+    Ok(match (worker.leave.is_cancelled(), cancel.is_cancelled()) {
+        (true, _) => Ending::Asked,
+        (false, true) => Ending::Told,
+        (false, false) if worker.renew.is_cancelled() => Ending::Renewed,
+        (false, false) => Ending::Told,
+    })
 }
 
-/// No new operations; those that run may end in their time. The rest is killed, and its messages,
-/// being unacknowledged, are delivered again to whoever works next.
-async fn drain(worker: &Worker, operations: &mut Deliveries) {
-    operations.stop();
+/// No new operations; those that run may end in their time, and pings are answered meanwhile. The
+/// rest is killed, and its messages, being unacknowledged, are delivered again to whoever works
+/// next.
+async fn drain(worker: &Arc<Worker>, inbox: &mut Inbox, cancel: &CancellationToken) {
+    inbox.operations.stop();
     worker.residents.close();
     worker.tasks.close();
     info!(
         running = worker.running.count(),
         "the worker waits for its operations"
     );
-    let limit = Duration::from_millis(worker.options.drain_ms);
-    if tokio::time::timeout(limit, worker.tasks.wait())
-        .await
-        .is_err()
-    {
-        warn!(
-            running = worker.running.count(),
-            "the worker ends operations that take too long"
-        );
-        worker.abort.cancel();
-        worker.tasks.wait().await;
+    let limit = async {
+        // what only has to start again with other settings has all the time
+        if worker.renew.is_cancelled() {
+            cancel.cancelled().await;
+        }
+        tokio::time::sleep(Duration::from_millis(worker.options.drain_ms)).await;
+    };
+    let mut limit = std::pin::pin!(limit);
+    let mut services = Some(&mut inbox.services);
+    loop {
+        tokio::select! {
+            () = worker.tasks.wait() => return,
+            () = &mut limit => break,
+            delivery = next(&mut services) => match delivery {
+                Some(delivery) => service::handle(worker, delivery).await,
+                None => services = None,
+            },
+        }
     }
+    warn!(
+        running = worker.running.count(),
+        "the worker ends operations that take too long"
+    );
+    worker.abort.cancel();
+    worker.tasks.wait().await;
 }
 
 async fn operation(worker: &Arc<Worker>, delivery: Delivery) {
@@ -142,7 +203,7 @@ async fn handle(
         let key = outcomes::key(&id, &task);
         let outcome = match worker.outcomes.find(&key).await {
             Some(response) => Outcome::Respond(response),
-            None => operation::perform(&worker, task, &kill, &key).await,
+            None => operation::perform(&worker, task.clone(), &kill, &key).await,
         };
         let (is_silent, is_answered) = match &outcome {
             Outcome::Silent => (true, !worker.abort.is_cancelled()),
@@ -150,9 +211,19 @@ async fn handle(
         };
         match worker.running.end(&id, is_silent, &worker.abort) {
             Ended::Again(next, token) => (task, kill) = (next, token),
-            Ended::Over(Some(ack)) if is_answered => return done(&worker, &key, &ack).await,
+            Ended::Over(Some(ack)) if is_answered => {
+                done(&worker, &key, &ack).await;
+                return leave(&worker, &task);
+            }
             Ended::Over(_) => return,
         }
+    }
+}
+
+/// An agent that was asked to end does so once its answer is out.
+fn leave(worker: &Worker, task: &OperationTask) {
+    if worker.options.is_agent() && task.context.task_name == STOP_AGENT {
+        worker.leave.cancel();
     }
 }
 

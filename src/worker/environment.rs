@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::process::Command;
+use url::Url;
 
 use super::{Error, Options, Worker, text};
 use crate::broker::wire::OperationContext;
@@ -86,7 +87,12 @@ impl Worker {
         }
         let commands = self.options.work_dir.join(COMMAND_DIR);
         command.env("PATH", path(&[&commands], python_dir(&self.options.python)));
-        command.env("MANAGER_NAME", &self.options.name);
+        let names = ["AGENT_NAME", "MANAGER_NAME"];
+        let [own, other] = match self.options.is_agent() {
+            true => names,
+            false => [names[1], names[0]],
+        };
+        command.env(own, &self.options.name).env_remove(other);
     }
 
     /// What the library's dispatcher needs on top.
@@ -112,29 +118,40 @@ impl Worker {
             .env("LOCAL_REST_CERT_FILE", ca_file)
             .env("AGENT_WORK_DIR", root)
             .env("AGENT_LOG_DIR", self.log_dir())
-            .env("MANAGER_FILE_SERVER_URL", &options.file_server_url)
-            // Equal roots tell the library that there is nothing to synchronise.
-            .env("MANAGER_FILE_SERVER_ROOT", &resources)
+            .env("MANAGER_FILE_SERVER_URL", file_servers(&options.rest_urls))
             .env("CFY_RESOURCES_ROOT", &resources)
             .env("CFY_PLUGINS_ROOT", root)
             .env("KERBEROS_ENV", "false");
+        if !options.is_agent() {
+            // Equal roots tell the library that there is nothing to synchronise.
+            command.env("MANAGER_FILE_SERVER_ROOT", &resources);
+        }
         if context.bypass_maintenance == Some(true) {
             command.env("BYPASS_MAINTENANCE", "True");
         }
-        if let Ok(url) = url::Url::parse(&options.rest_url) {
-            command
-                .env("REST_PROTOCOL", url.scheme())
-                .env("MANAGER_FILE_SERVER_SCHEME", url.scheme())
-                .env(
-                    "REST_HOST",
-                    url.host_str().unwrap_or_default().trim_matches(['[', ']']),
-                )
-                .env(
-                    "REST_PORT",
-                    url.port_or_known_default().unwrap_or(80).to_string(),
-                );
-        }
+        let urls = options.rest_urls.iter();
+        let urls: Vec<Url> = urls.filter_map(|url| Url::parse(url).ok()).collect();
+        let Some(first) = urls.first() else { return };
+        let host = |url: &Url| {
+            url.host_str()
+                .map(|host| host.trim_matches(['[', ']']).to_owned())
+        };
+        let hosts: Vec<String> = urls.iter().filter_map(host).collect();
+        command
+            .env("REST_PROTOCOL", first.scheme())
+            .env("MANAGER_FILE_SERVER_SCHEME", first.scheme())
+            .env("REST_HOST", hosts.join(","))
+            .env(
+                "REST_PORT",
+                first.port_or_known_default().unwrap_or(80).to_string(),
+            );
     }
+}
+
+fn file_servers(urls: &[String]) -> String {
+    let urls = urls.iter();
+    let servers = urls.map(|url| format!("{}/resources", url.trim_end_matches('/')));
+    servers.collect::<Vec<_>>().join(",")
 }
 
 fn python_dir(python: &Path) -> Option<&Path> {

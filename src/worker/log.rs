@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::rest::Session;
+use super::{Options, rest::Session};
 use crate::{broker::wire::OperationContext, clock};
 
 /// Lines waiting to be sent; a script that writes faster than the manager reads waits for its pipe.
@@ -80,11 +80,11 @@ impl OperationLog {
     pub(super) fn open(
         tasks: &TaskTracker,
         session: Session,
-        manager_name: &str,
+        worker: &Options,
         context: &OperationContext,
     ) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        let origin = Origin::new(manager_name, context);
+        let origin = Origin::new(worker, context);
         Self {
             logger: Logger { sender },
             sending: tasks.spawn(send_all(receiver, session, origin)),
@@ -107,14 +107,16 @@ impl OperationLog {
 /// Where the lines come from, as every record says.
 #[derive(Debug)]
 struct Origin {
-    manager_name: String,
+    /// The field that says who sends this, the other one, and the name.
+    reporter: (&'static str, &'static str),
+    name: String,
     execution_id: Option<String>,
     logger: String,
     context: Arc<Map<String, Value>>,
 }
 
 impl Origin {
-    fn new(manager_name: &str, context: &OperationContext) -> Self {
+    fn new(worker: &Options, context: &OperationContext) -> Self {
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
         put("blueprint_id", json!(context.blueprint_id));
@@ -148,7 +150,8 @@ impl Origin {
             }
         }
         Self {
-            manager_name: manager_name.to_owned(),
+            reporter: worker.reporter(),
+            name: worker.name.clone(),
             execution_id: context.execution_id.clone(),
             logger: format!(
                 "ctx.{}",
@@ -175,9 +178,10 @@ impl Origin {
                 })),
             }
         }
+        let (own, other) = self.reporter;
         json!({
-            "events": events, "logs": logs, "agent_name": null,
-            "manager_name": self.manager_name, "execution_id": self.execution_id,
+            "events": events, "logs": logs, own: self.name, other: null,
+            "execution_id": self.execution_id,
         })
     }
 }

@@ -9,12 +9,14 @@
 //!   interruption that it is;
 //! - everything an operation starts belongs to a process group of its own and ends with it when it
 //!   is killed.
+pub mod agent;
 mod consumer;
 mod context;
 pub mod ctx_command;
 mod door;
 mod environment;
 mod extensions;
+mod installer;
 mod interpreter;
 mod log;
 mod operation;
@@ -43,20 +45,34 @@ use self::{
     running::Running,
 };
 use crate::{
-    broker::{self, Broker},
+    broker::{self, Broker, Tenants},
     config::Hidden,
 };
 
 /// How many operations may wait for other executions, for each that may run.
 const WAITS_PER_SLOT: usize = 4;
 
+/// Whose operations a worker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A manager's: those that are sent to all managers.
+    Manager,
+    /// A host's: those that are sent to its own exchange, in the virtual host of its tenant.
+    Agent {
+        /// Name of the exchange, and beginning of the names of its queues.
+        queue: String,
+        /// The file with its settings, which managers may change.
+        settings: Option<PathBuf>,
+    },
+}
+
 /// What a worker needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `http://127.0.0.1:8080`
-    pub rest_url: String,
-    /// `http://127.0.0.1:8080/resources`
-    pub file_server_url: String,
+    /// Whose operations it runs.
+    pub role: Role,
+    /// Where managers are (`http://127.0.0.1:8080`); when one is silent, the next one is asked.
+    pub rest_urls: Vec<String>,
     /// PEM file with the authorities of the manager's certificate.
     pub ca_file: Option<PathBuf>,
     /// An interpreter with `cloudify-common` installed.
@@ -66,10 +82,12 @@ pub struct Options {
     /// Operations at once. Some more messages are taken from the queue ahead of their
     /// acknowledgement: those of operations that wait for others.
     pub max_operations: u16,
-    /// Name of this manager, as events and operations show it.
+    /// Name of this manager or agent, as events and operations show it.
     pub name: String,
     /// The executable that scripts find as `ctx`; our own when absent.
     pub ctx_command: Option<PathBuf>,
+    /// The virtual hosts of agents, for those who install them. Without it nobody does.
+    pub tenants: Option<Tenants>,
     /// RabbitMQ, for workflows written in Python: its URL, and a PEM file with the authorities of
     /// its certificate. Without it there are no such workflows.
     pub amqp: Option<(Hidden, Option<PathBuf>)>,
@@ -85,14 +103,15 @@ pub struct Options {
 impl Options {
     pub fn new(rest_url: &str, python: PathBuf, work_dir: PathBuf, name: &str) -> Self {
         Self {
-            rest_url: rest_url.to_owned(),
-            file_server_url: format!("{}/resources", rest_url.trim_end_matches('/')),
+            role: Role::Manager,
+            rest_urls: vec![rest_url.to_owned()],
             ca_file: None,
             python,
             work_dir,
             max_operations: 20,
             name: name.to_owned(),
             ctx_command: None,
+            tenants: None,
             amqp: None,
             rest_retry_limit_ms: 3_600_000,
             drain_ms: 30_000,
@@ -116,6 +135,21 @@ pub enum Error {
     Broker(#[from] broker::Error),
 }
 
+impl Options {
+    /// Names of the fields that say who reports something to the manager: this worker's, and the
+    /// other one, which is null then.
+    fn reporter(&self) -> (&'static str, &'static str) {
+        match self.role {
+            Role::Manager => ("manager_name", "agent_name"),
+            Role::Agent { .. } => ("agent_name", "manager_name"),
+        }
+    }
+
+    fn is_agent(&self) -> bool {
+        matches!(self.role, Role::Agent { .. })
+    }
+}
+
 /// Shared by everything that runs in one worker.
 #[derive(Debug)]
 struct Worker {
@@ -131,18 +165,36 @@ struct Worker {
     residents: Residents,
     plugins: Installer,
     door: Door,
+    /// The agent was asked to end.
+    leave: CancellationToken,
+    /// The agent's settings have changed.
+    renew: CancellationToken,
     /// Kills every operation; their messages stay with the broker.
     abort: CancellationToken,
 }
 
+/// Why a worker has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Told,
+    /// A workflow asked the agent to end.
+    Asked,
+    /// Its settings have changed: it is to start again.
+    Renewed,
+}
+
 /// Works until `cancel`, then takes no more operations and waits for those that run.
-pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) -> Result<(), Error> {
+pub async fn run(
+    options: Options,
+    broker: Broker,
+    cancel: CancellationToken,
+) -> Result<Ending, Error> {
     environment::prepare(&options).await?;
     let retry_limit = Duration::from_millis(options.rest_retry_limit_ms);
     let abort = CancellationToken::new();
     let rest = Rest::new(
-        &options.rest_url,
-        &options.file_server_url,
+        &options.rest_urls,
         options.ca_file.as_ref(),
         retry_limit,
         abort.clone(),
@@ -163,6 +215,8 @@ pub async fn run(options: Options, broker: Broker, cancel: CancellationToken) ->
         residents: Residents::new(options.has_residents),
         plugins: Installer::default(),
         door: Door::new(options.amqp.clone()),
+        leave: CancellationToken::new(),
+        renew: CancellationToken::new(),
         abort,
         options,
     });

@@ -193,16 +193,16 @@ impl Run<'_> {
             return;
         }
         let id = self.task.task_id().unwrap_or_default();
-        let name = &self.worker.options.name;
-        if let Err(error) = self.session.set_operation_state(id, state, name).await {
+        let worker = &self.worker.options;
+        if let Err(error) = self.session.set_operation_state(id, state, worker).await {
             warn!(operation = id, state, %error, "the operation's state was not stored");
         }
     }
 
     async fn logged(&self, resume: bool) -> Done {
         let tasks = &self.worker.tasks;
-        let name = &self.worker.options.name;
-        let log = OperationLog::open(tasks, self.session.clone(), name, &self.task.context);
+        let options = &self.worker.options;
+        let log = OperationLog::open(tasks, self.session.clone(), options, &self.task.context);
         let job = Job {
             worker: self.worker.clone(),
             task: self.task.clone(),

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::Options;
 
 const API: &str = "api/v3.1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,8 +87,10 @@ impl RestError {
 #[derive(Debug)]
 pub(super) struct Rest {
     client: Client,
-    api_url: String,
-    file_server_url: String,
+    /// Managers, without a slash at the end.
+    urls: Vec<String>,
+    /// Which of them was last found to answer.
+    chosen: AtomicUsize,
     retry_limit: Duration,
     /// Ends the repeating, when the worker has to end.
     give_up: CancellationToken,
@@ -91,8 +98,7 @@ pub(super) struct Rest {
 
 impl Rest {
     pub(super) async fn new(
-        rest_url: &str,
-        file_server_url: &str,
+        urls: &[String],
         ca_file: Option<&PathBuf>,
         retry_limit: Duration,
         give_up: CancellationToken,
@@ -116,11 +122,29 @@ impl Rest {
         }
         Ok(Self {
             client: builder.build().map_err(RestError::Client)?,
-            api_url: format!("{}/{API}", rest_url.trim_end_matches('/')),
-            file_server_url: file_server_url.trim_end_matches('/').to_owned(),
+            urls: urls
+                .iter()
+                .map(|url| url.trim_end_matches('/').to_owned())
+                .collect(),
+            chosen: AtomicUsize::default(),
             retry_limit,
             give_up,
         })
+    }
+
+    /// The manager to ask, with its number.
+    fn manager(&self) -> (usize, &str) {
+        let chosen = self.chosen.load(Ordering::Relaxed);
+        let at = chosen.checked_rem(self.urls.len()).unwrap_or_default();
+        (chosen, self.urls.get(at).map_or("", String::as_str))
+    }
+
+    /// Asks the next one from now on, unless somebody has decided so already.
+    fn leave(&self, chosen: usize) {
+        let next = chosen.wrapping_add(1);
+        let order = Ordering::Relaxed;
+        // whoever was faster has done the same
+        let _ = self.chosen.compare_exchange(chosen, next, order, order);
     }
 
     /// A file of anybody's, without our token. For scripts given by URL.
@@ -204,27 +228,18 @@ impl Session {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Value, RestError> {
-        let url = self.url(path);
-        let request = || self.request(Method::GET, &url).query(query);
-        json_of(self.send(&url, request).await?).await
+        let request = |url: &str| self.request(Method::GET, url).query(query);
+        json_of(self.send(&api(path), request).await?).await
     }
 
     pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
-        let url = self.url(path);
-        json_of(
-            self.send(&url, || self.request(Method::PATCH, &url).json(body))
-                .await?,
-        )
-        .await
+        let request = |url: &str| self.request(Method::PATCH, url).json(body);
+        json_of(self.send(&api(path), request).await?).await
     }
 
     pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
-        let url = self.url(path);
-        json_of(
-            self.send(&url, || self.request(Method::POST, &url).json(body))
-                .await?,
-        )
-        .await
+        let request = |url: &str| self.request(Method::POST, url).json(body);
+        json_of(self.send(&api(path), request).await?).await
     }
 
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
@@ -238,9 +253,9 @@ impl Session {
         query: &[(&str, &str)],
         body: &Value,
     ) -> Result<Value, RestError> {
-        let url = self.url(path);
-        let request = || self.request(Method::PUT, &url).query(query).json(body);
-        json_of(self.send(&url, request).await?).await
+        let target = api(path);
+        let request = |url: &str| self.request(Method::PUT, url).query(query).json(body);
+        json_of(self.send(&target, request).await?).await
     }
 
     /// Puts a file there.
@@ -250,32 +265,31 @@ impl Session {
         query: &[(&str, &str)],
         content: Bytes,
     ) -> Result<Value, RestError> {
-        let url = self.url(path);
-        let request = || {
-            let request = self.request(Method::PUT, &url).query(query);
+        let target = api(path);
+        let request = |url: &str| {
+            let request = self.request(Method::PUT, url).query(query);
             request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
         };
-        json_of(self.send(&url, request).await?).await
+        json_of(self.send(&target, request).await?).await
     }
 
     /// Deletes something; null is no body.
     pub(super) async fn delete(&self, path: &[&str], body: &Value) -> Result<(), RestError> {
-        let url = self.url(path);
-        let request = || {
-            let request = self.request(Method::DELETE, &url);
+        let target = api(path);
+        let request = |url: &str| {
+            let request = self.request(Method::DELETE, url);
             match body {
                 Value::Null => request,
                 body => request.json(body),
             }
         };
-        self.send(&url, request).await.map(drop)
+        self.send(&target, request).await.map(drop)
     }
 
     /// Saves what the manager answers with.
     pub(super) async fn download(&self, path: &[&str], file: &Path) -> anyhow::Result<()> {
-        let url = self.url(path);
-        let request = || self.request(Method::GET, &url).timeout(DOWNLOAD_TIMEOUT);
-        let mut response = self.send(&url, request).await?;
+        let request = |url: &str| self.request(Method::GET, url).timeout(DOWNLOAD_TIMEOUT);
+        let mut response = self.send(&api(path), request).await?;
         let mut file = tokio::fs::File::create(file).await?;
         while let Some(chunk) = response.chunk().await? {
             file.write_all(&chunk).await?;
@@ -286,19 +300,33 @@ impl Session {
 
     /// A file of the file server; `None` when there is none at this path.
     pub(super) async fn resource(&self, path: &str) -> Result<Option<Bytes>, RestError> {
-        let path = utf8_percent_encode(path.trim_start_matches('/'), PATH);
-        let url = format!("{}/{path}", self.rest.file_server_url);
         // The file server knows the tenant from the token, and takes no other header.
-        let request = || {
+        let request = |url: &str| {
             self.rest
                 .client
-                .get(&url)
+                .get(url)
                 .header(self.token.0, &self.token.1)
         };
-        match self.send(&url, request).await {
+        match self.send(&resource(path), request).await {
             Ok(response) => Ok(Some(response.bytes().await.map_err(RestError::Unreadable)?)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a file into the resource directory.
+    pub(super) async fn store(&self, path: &str, content: &[u8]) -> Result<(), RestError> {
+        let content = Bytes::copy_from_slice(content);
+        let request = |url: &str| self.request(Method::PUT, url).body(content.clone());
+        self.send(&resource(path), request).await.map(drop)
+    }
+
+    /// Takes a file out of the resource directory; one that is not there is gone.
+    pub(super) async fn unstore(&self, path: &str) -> Result<(), RestError> {
+        let request = |url: &str| self.request(Method::DELETE, url);
+        match self.send(&resource(path), request).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -306,21 +334,14 @@ impl Session {
         &self,
         id: &str,
         state: &str,
-        manager_name: &str,
+        worker: &Options,
     ) -> Result<(), RestError> {
+        let (own, other) = worker.reporter();
         let body = json!({
             "state": state, "result": null, "exception": null, "exception_causes": null,
-            "manager_name": manager_name, "agent_name": null,
+            own: worker.name, other: null,
         });
         self.patch(&["operations", id], &body).await.map(drop)
-    }
-
-    fn url(&self, path: &[&str]) -> String {
-        let path: Vec<_> = path
-            .iter()
-            .map(|segment| utf8_percent_encode(segment, PATH).to_string())
-            .collect();
-        format!("{}/{}", self.rest.api_url, path.join("/"))
     }
 
     fn request(&self, method: Method, url: &str) -> RequestBuilder {
@@ -341,13 +362,15 @@ impl Session {
     /// final.
     async fn send(
         &self,
-        url: &str,
-        request: impl Fn() -> RequestBuilder,
+        path: &str,
+        request: impl Fn(&str) -> RequestBuilder,
     ) -> Result<Response, RestError> {
         let started = Instant::now();
         let mut pause = BACKOFF_MIN;
         loop {
-            let (error, limit) = match request().send().await {
+            let (chosen, manager) = self.rest.manager();
+            let url = format!("{manager}/{path}");
+            let (error, limit) = match request(&url).send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) if response.status().is_server_error() => {
                     let internal = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
@@ -361,12 +384,13 @@ impl Session {
                 Ok(response) => return Err(refused(response).await),
                 Err(source) => (
                     RestError::Unreachable {
-                        url: url.to_owned(),
+                        url: url.clone(),
                         source,
                     },
                     self.rest.retry_limit,
                 ),
             };
+            self.rest.leave(chosen);
             if started.elapsed() + pause > limit {
                 return Err(error);
             }
@@ -378,6 +402,21 @@ impl Session {
             pause = (pause * 3 / 2).min(BACKOFF_MAX);
         }
     }
+}
+
+/// A file's place below a manager's address.
+fn resource(path: &str) -> String {
+    let path = utf8_percent_encode(path.trim_start_matches('/'), PATH);
+    format!("resources/{path}")
+}
+
+/// A request's place below a manager's address.
+fn api(path: &[&str]) -> String {
+    let path: Vec<_> = path
+        .iter()
+        .map(|segment| utf8_percent_encode(segment, PATH).to_string())
+        .collect();
+    format!("{API}/{}", path.join("/"))
 }
 
 async fn json_of(response: Response) -> Result<Value, RestError> {

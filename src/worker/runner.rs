@@ -1,10 +1,19 @@
 //! Which way an operation is run.
+use serde_json::Value;
+
 use super::{
+    installer::{self, Action},
     operation::Job,
-    python,
+    plugins, python,
     script::{self, Done, Script, Source, dedent},
 };
-use crate::broker::wire::TaskError;
+use crate::broker::wire::{Response, TaskError};
+
+/// Asks an agent to end.
+pub(super) const STOP_AGENT: &str = "cloudify_agent.operations.stop";
+/// Asks an agent to install or remove plugins ahead of the operations that need them.
+const INSTALL_PLUGINS: &str = "cloudify_agent.operations.install_plugins";
+const UNINSTALL_PLUGINS: &str = "cloudify_agent.operations.uninstall_plugins";
 
 /// A script that is no Python runs natively; everything else is Python and goes to the library's
 /// dispatcher.
@@ -12,12 +21,27 @@ use crate::broker::wire::TaskError;
 pub(super) enum Runner {
     Script(Box<Script>),
     Python,
+    /// The agent of a host is dealt with.
+    Installer(Action),
+    /// The agent ends once this is answered.
+    Stop,
+    /// Plugins are installed, or removed.
+    Plugins {
+        is_install: bool,
+    },
 }
 
 impl Runner {
     pub(super) async fn choose(job: &Job) -> Result<Self, TaskError> {
-        if job.task.context.task_name != script::TASK_NAME {
-            return Ok(Self::Python);
+        match job.task.context.task_name.as_str() {
+            script::TASK_NAME => {}
+            STOP_AGENT if job.worker.options.is_agent() => return Ok(Self::Stop),
+            INSTALL_PLUGINS => return Ok(Self::Plugins { is_install: true }),
+            UNINSTALL_PLUGINS => return Ok(Self::Plugins { is_install: false }),
+            name => {
+                let action = Action::of_task(name).filter(|_| !job.worker.options.is_agent());
+                return Ok(action.map_or(Self::Python, Self::Installer));
+            }
         }
         let script = Script::from_inputs(&job.task.inputs).map_err(TaskError::non_recoverable)?;
         let is_python = match (script.eval_python(), &script.source) {
@@ -37,13 +61,16 @@ impl Runner {
     /// Nothing of a native script survives its interruption, so it is never run a second time by
     /// itself. The dispatcher asks the Python function whether it can be resumed.
     pub(super) fn can_resume(&self) -> bool {
-        matches!(self, Self::Python)
+        !matches!(self, Self::Script(_))
     }
 
     pub(super) async fn run(&self, job: &Job) -> Done {
         match self {
             Self::Script(script) => script::run(job, script).await,
             Self::Python => python::run(job).await,
+            Self::Installer(action) => installer::run(job, *action).await,
+            Self::Stop => Done::Response(Response::Ok(Value::Null)),
+            Self::Plugins { is_install } => plugins::listed(job, *is_install).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Service tasks for managers.
+//! Service tasks for managers and agents.
 use std::{
     path::Path,
     sync::Arc,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use super::{
-    Worker, consumer,
+    Role, Worker, agent, consumer,
     plugins::{self, Managed},
     rest::Session,
 };
@@ -22,6 +22,10 @@ use crate::broker::{
     },
 };
 
+/// Tells agents of a changed cluster: its managers, brokers, and certificates.
+const CLUSTER_UPDATE: &str = "cluster-update";
+/// Tells agents of other certificates.
+const REPLACE_CA_CERTS: &str = "replace-ca-certs";
 const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
 /// Reaches every queue by its name. Answers to a broadcast must not go out through the broadcast's
 /// own exchange, where every manager would take them for requests.
@@ -47,7 +51,12 @@ pub(super) async fn handle(worker: &Arc<Worker>, delivery: Delivery) {
     let answer = perform(worker, &task).await;
     if let Some(reply_to) = &delivery.reply_to {
         let id = delivery.correlation_id.as_deref();
-        let sent = consumer::send(worker, DEFAULT_EXCHANGE, reply_to, id, &answer).await;
+        let exchange = match worker.options.role {
+            Role::Manager => DEFAULT_EXCHANGE,
+            // it may write to nothing else, and the asker has bound its queue there
+            Role::Agent { .. } => &delivery.exchange,
+        };
+        let sent = consumer::send(worker, exchange, reply_to, id, &answer).await;
         if let Err(error) = sent {
             warn!(task = %task.task_name, %error, "a service task stays unanswered");
         }
@@ -86,8 +95,13 @@ async fn perform(worker: &Arc<Worker>, task: &ServiceTask) -> Value {
             }
             Value::Null
         }
+        CLUSTER_UPDATE | REPLACE_CA_CERTS if worker.options.is_agent() => {
+            let kwargs = task.kwargs.clone().unwrap_or_default();
+            agent::renew(worker, kwargs).await;
+            Value::Null
+        }
         other => {
-            debug!(task = other, "a service task that is not for workers");
+            debug!(task = other, "a service task that is not for this worker");
             Value::Null
         }
     }
@@ -113,7 +127,9 @@ fn plugin(worker: &Arc<Worker>, task: &ServiceTask) {
             return warn!(task = %task.task_name, %error, "a service task cannot be understood");
         }
     };
-    if !about.target.contains(&worker.options.name) {
+    // an agent is told alone
+    let is_meant = about.target.contains(&worker.options.name);
+    if !is_meant && !worker.options.is_agent() {
         return;
     }
     let is_install = task.task_name == INSTALL_PLUGIN;

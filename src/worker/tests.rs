@@ -6,6 +6,7 @@
     clippy::disallowed_methods,
     reason = "tests"
 )]
+mod agents;
 mod commands;
 mod dispatch;
 mod interpreters;
@@ -57,7 +58,7 @@ struct Bench {
     requester: Broker,
     replies: Deliveries,
     work_dir: tempfile::TempDir,
-    worker: Option<JoinHandle<Result<(), Error>>>,
+    worker: Option<JoinHandle<Result<Ending, Error>>>,
     cancel: CancellationToken,
     stop_worker: CancellationToken,
     tenant: String,

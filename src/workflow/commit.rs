@@ -1,5 +1,7 @@
 //! Decisions of a graph as events: states of operations, later attempts, node instances and what is
 //! told about them, all in one append.
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::{
@@ -162,23 +164,15 @@ fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut 
         };
         decision.event(of.clone(), Event::TasksGraphCreated(event));
     }
-    let changes: Vec<OperationChange> = step
+    // an attempt that follows at once is there before it changes
+    let next = step
         .actions
         .iter()
-        .map(|action| {
-            let state = match action.task.state {
-                State::Sent if !is_open => State::Sending,
-                state => state,
-            };
-            let failed = action.task.parameters.error.is_some();
-            OperationChange {
-                parameters_json: failed.then(|| parameters(&action.task).to_string()),
-                result_json: (!action.result.is_null()).then(|| action.result.to_string()),
-                exception: action.error.as_ref().map(|error| error.message.clone()),
-                ..change(&action.task.id, state)
-            }
-        })
-        .collect();
+        .filter_map(|action| action.next.as_ref());
+    let next: HashSet<&str> = next.map(|task| task.id.as_str()).collect();
+    let changes = changes(step, is_open).into_iter();
+    let (later, changes): (Vec<_>, Vec<_>) =
+        changes.partition(|change| next.contains(change.id.as_str()));
     if !changes.is_empty() {
         changed(execution, changes, decision);
     }
@@ -192,6 +186,28 @@ fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut 
         };
         decision.event(of.clone(), Event::OperationsAdded(event));
     }
+    if !later.is_empty() {
+        changed(execution, later, decision);
+    }
+}
+
+/// The states that tasks take.
+fn changes(step: &Step, is_open: bool) -> Vec<OperationChange> {
+    let states = step.actions.iter().map(|action| {
+        let state = match action.task.state {
+            // agents are asked first whether they are there
+            State::Sent if !is_open || action.task.is_for_agent() => State::Sending,
+            state => state,
+        };
+        let failed = action.task.parameters.error.is_some();
+        OperationChange {
+            parameters_json: failed.then(|| parameters(&action.task).to_string()),
+            result_json: (!action.result.is_null()).then(|| action.result.to_string()),
+            exception: action.error.as_ref().map(|error| error.message.clone()),
+            ..change(&action.task.id, state)
+        }
+    });
+    states.collect()
 }
 
 /// Ids of graphs follow from execution and name.

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    agents::Agents,
     routes::Routes,
     runner::{Runner, SIGNALS, Signal},
 };
@@ -51,6 +52,7 @@ type Table = HashMap<String, mpsc::Sender<Signal>>;
 struct Executor {
     ctx: Arc<Context>,
     routes: Routes,
+    agents: Agents,
     /// Runners by the key of their execution. Held only for look-ups.
     runners: Arc<Mutex<Table>>,
     tasks: Tasks,
@@ -59,7 +61,9 @@ struct Executor {
 
 /// Runs workflows until `tasks` are drained. Whatever is left then goes on with the next start.
 pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
+    let (answers, of_agents) = mpsc::channel(usize::from(PREFETCH));
     let executor = Executor {
+        agents: Agents::new(&ctx, &tasks, answers),
         ctx,
         routes: Routes::default(),
         runners: Arc::default(),
@@ -67,9 +71,10 @@ pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
         tasks,
     };
     let answers = executor.clone();
-    executor
-        .tasks
-        .spawn("answers", async move { answers.take_answers().await });
+    executor.tasks.spawn(
+        "answers",
+        async move { answers.take_answers(of_agents).await },
+    );
     while !executor.stop.is_cancelled() {
         if let Err(error) = executor.follow().await {
             tracing::warn!(%error, "the executor begins anew from the log");
@@ -185,7 +190,7 @@ impl Executor {
         let own = sender.clone();
         let shared = (self.ctx.clone(), self.routes.clone(), self.stop.clone());
         let of = (tenant.to_owned(), id.to_owned());
-        let runner = Runner::new(shared, of.clone(), (sender, signals));
+        let runner = Runner::new(shared, &self.agents, of.clone(), (sender, signals));
         let executor = self.clone();
         self.tasks.spawn("execution", async move {
             Box::pin(runner.run()).await;
@@ -241,7 +246,7 @@ impl Executor {
         }
     }
 
-    async fn take_answers(&self) {
+    async fn take_answers(&self, mut of_agents: mpsc::Receiver<Delivery>) {
         let Some(broker) = &self.ctx.broker else {
             return;
         };
@@ -256,6 +261,7 @@ impl Executor {
             let delivery = tokio::select! {
                 () = self.stop.cancelled() => return,
                 delivery = deliveries.recv() => delivery,
+                delivery = of_agents.recv() => delivery,
             };
             match delivery {
                 Some(delivery) => self.take(delivery).await,

@@ -2,9 +2,8 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::topology::{Instance, Node, Relationship, Topology};
-use crate::broker::{
-    topology::MANAGEMENT_EXCHANGE,
-    wire::{CONTEXT_VERSION, Operation, OperationContext, Plugin, Related, TaskError, TenantRef},
+use crate::broker::wire::{
+    CONTEXT_VERSION, Operation, OperationContext, Plugin, Related, TenantRef,
 };
 
 /// What all operations of an execution have in common.
@@ -288,32 +287,3 @@ impl<'t> Call<'t> {
 
 pub(crate) const HOST_AGENT: &str = "host_agent";
 const CENTRAL: &str = "central_deployment_agent";
-
-/// Where an operation goes: the name of queue and exchange.
-///
-/// # Errors
-/// The error that the task fails with when there is nobody to send it to.
-pub(crate) fn target(
-    topology: &Topology,
-    context: &Map<String, Value>,
-) -> Result<String, TaskError> {
-    if context.get("executor").and_then(Value::as_str) != Some(HOST_AGENT) {
-        return Ok(MANAGEMENT_EXCHANGE.to_owned());
-    }
-    let host_id = context.get("host_id").and_then(Value::as_str);
-    let agent = host_id
-        .and_then(|id| topology.instance(id))
-        .and_then(|host| host.runtime_properties.get("cloudify_agent"));
-    let queue = agent.and_then(|agent| agent.get("queue")?.as_str());
-    match queue {
-        None => Err(TaskError::non_recoverable(format!(
-            "{}: missing cloudify_agent.queue runtime information. This most likely means that \
-             the Compute node was never started successfully",
-            host_id.unwrap_or("(no host)")
-        ))),
-        Some(queue) => Err(TaskError::non_recoverable(format!(
-            "Cannot send to the agent {queue}: operations on hosts are not available in this \
-             version of the manager"
-        ))),
-    }
-}

@@ -31,27 +31,84 @@ const PARALLEL: usize = 64;
 #[derive(Debug)]
 struct Outgoing {
     task: Arc<Task>,
-    exchange: String,
     due_ms: i64,
     /// The log shows it as not sent yet.
     is_late: bool,
 }
 
-/// Unsent operations of an execution.
+/// What messages carry beside their operation.
+#[derive(Debug, Clone)]
+pub(super) struct Stamp {
+    token: String,
+    rest_host: Vec<String>,
+    /// A former runner has sent the operation.
+    pub(super) is_sent: bool,
+}
+
+impl Stamp {
+    pub(super) fn new(facts: &Facts, token: String) -> Self {
+        Self {
+            token,
+            rest_host: facts.rest_host.clone(),
+            is_sent: false,
+        }
+    }
+
+    pub(super) fn sent(self, is_sent: bool) -> Self {
+        Self { is_sent, ..self }
+    }
+
+    /// The message that asks for an operation; `rest_host`, if any, is how its receiver reaches the
+    /// manager.
+    pub(super) fn message(
+        &self,
+        task: &Task,
+        exchange: &str,
+        rest_host: &[String],
+    ) -> Result<Message, String> {
+        let body = self.body(task, exchange, rest_host);
+        let message = Message::json(exchange, OPERATION_ROUTING_KEY, &body)
+            .map_err(|error| error.to_string())?;
+        Ok(message
+            .reply_to(RESPONSE_QUEUE)
+            .correlation_id(&task.id)
+            .mandatory())
+    }
+
+    /// The stored arguments and context, completed with what is never stored.
+    fn body(&self, task: &Task, exchange: &str, rest_host: &[String]) -> Value {
+        let mut kwargs = task.kwargs().cloned().unwrap_or_default();
+        let context = kwargs
+            .entry(CONTEXT_KEY)
+            .or_insert_with(|| Value::Object(Map::new()));
+        let hosts = match rest_host {
+            [] => self.rest_host.as_slice(),
+            given => given,
+        };
+        if let Value::Object(context) = context {
+            context.insert("rest_token".to_owned(), json!(self.token));
+            context.insert("execution_token".to_owned(), json!(self.token));
+            context.insert("rest_host".to_owned(), json!(hosts));
+            context.insert("task_queue".to_owned(), json!(exchange));
+            context.insert("task_target".to_owned(), json!(exchange));
+        }
+        json!({"id": task.id, "cloudify_task": {"kwargs": kwargs}})
+    }
+}
+
+/// Unsent operations of an execution, for the managers' workers.
 #[derive(Debug)]
 pub(super) struct Outbox {
     broker: Option<Broker>,
-    token: String,
-    rest_host: Vec<String>,
+    stamp: Stamp,
     unsent: BTreeMap<String, Outgoing>,
 }
 
 impl Outbox {
-    pub(super) fn new(ctx: &Context, facts: &Facts, token: String) -> Self {
+    pub(super) fn new(ctx: &Context, stamp: Stamp) -> Self {
         Self {
             broker: ctx.broker.clone(),
-            token,
-            rest_host: facts.rest_host.clone(),
+            stamp,
             unsent: BTreeMap::new(),
         }
     }
@@ -62,9 +119,8 @@ impl Outbox {
         broker.is_some_and(|broker| broker.state().borrow().is_up())
     }
 
-    pub(super) fn put(&mut self, task: Arc<Task>, exchange: &str) {
+    pub(super) fn put(&mut self, task: Arc<Task>) {
         let outgoing = Outgoing {
-            exchange: exchange.to_owned(),
             due_ms: 0,
             is_late: !self.is_open(),
             task,
@@ -76,12 +132,16 @@ impl Outbox {
     pub(super) fn again(&mut self, task: Arc<Task>, now_ms: i64) {
         let is_late = task.state == State::Sending;
         let outgoing = Outgoing {
-            exchange: MANAGEMENT_EXCHANGE.to_owned(),
             due_ms: if is_late { 0 } else { now_ms + GRACE_MS },
             is_late,
             task,
         };
         self.unsent.insert(outgoing.task.id.clone(), outgoing);
+    }
+
+    /// For messages that go another way.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp.clone()
     }
 
     /// It was answered.
@@ -99,7 +159,8 @@ impl Outbox {
         let now_ms = clock::now_ms();
         let mut due = Vec::new();
         for outgoing in self.unsent.values().filter(|o| o.due_ms <= now_ms) {
-            due.push((outgoing.task.id.clone(), self.message(outgoing)));
+            let message = self.stamp.message(&outgoing.task, MANAGEMENT_EXCHANGE, &[]);
+            due.push((outgoing.task.id.clone(), message));
         }
         if due.is_empty() {
             return Vec::new();
@@ -127,32 +188,6 @@ impl Outbox {
             }
         }
         late
-    }
-
-    fn message(&self, outgoing: &Outgoing) -> Result<Message, String> {
-        let body = self.body(&outgoing.task, &outgoing.exchange);
-        let message = Message::json(&outgoing.exchange, OPERATION_ROUTING_KEY, &body)
-            .map_err(|error| error.to_string())?;
-        Ok(message
-            .reply_to(RESPONSE_QUEUE)
-            .correlation_id(&outgoing.task.id)
-            .mandatory())
-    }
-
-    /// The stored arguments and context, completed with what is never stored.
-    fn body(&self, task: &Task, exchange: &str) -> Value {
-        let mut kwargs = task.kwargs().cloned().unwrap_or_default();
-        let context = kwargs
-            .entry(CONTEXT_KEY)
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(context) = context {
-            context.insert("rest_token".to_owned(), json!(self.token));
-            context.insert("execution_token".to_owned(), json!(self.token));
-            context.insert("rest_host".to_owned(), json!(self.rest_host));
-            context.insert("task_queue".to_owned(), json!(exchange));
-            context.insert("task_target".to_owned(), json!(exchange));
-        }
-        json!({"id": task.id, "cloudify_task": {"kwargs": kwargs}})
     }
 }
 

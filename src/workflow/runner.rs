@@ -24,7 +24,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    agents::Agents,
     builtin::{Builtin, Plan},
+    errands::Errands,
     operation::Facts,
     routes::Routes,
     settings, system,
@@ -61,6 +63,8 @@ pub(super) enum Signal {
         response: Response,
         ack: Option<Ack>,
     },
+    /// An operation has been brought to its agent.
+    Sent(String),
     /// The execution's status was changed, by a request or by this runner.
     Status(String),
 }
@@ -103,16 +107,19 @@ pub(super) struct Runner {
     signals: mpsc::Receiver<Signal>,
     sender: mpsc::Sender<Signal>,
     routes: Routes,
+    errands: Errands,
     stop: CancellationToken,
 }
 
 impl Runner {
     pub(super) fn new(
         (ctx, routes, stop): (Arc<Context>, Routes, CancellationToken),
+        agents: &Agents,
         (tenant, id): (String, String),
         (sender, signals): (mpsc::Sender<Signal>, mpsc::Receiver<Signal>),
     ) -> Self {
         Self {
+            errands: Errands::new(&ctx, &tenant, agents, &sender),
             ctx,
             tenant,
             id,

@@ -52,7 +52,6 @@ pub(crate) struct Instance {
     pub(crate) state: String,
     pub(crate) host_id: Option<String>,
     pub(crate) relationships: Vec<Relationship>,
-    pub(crate) runtime_properties: Map<String, Value>,
     pub(crate) system_properties: Map<String, Value>,
     /// Names of the scaling groups it is in.
     pub(crate) scaling_groups: Vec<String>,
@@ -67,7 +66,6 @@ impl Instance {
             state: self.state.clone(),
             host_id: self.host_id.clone(),
             relationships,
-            runtime_properties: Map::new(),
             system_properties: Map::new(),
             scaling_groups: Vec::new(),
         }
@@ -147,7 +145,6 @@ impl Topology {
                 .by_id
                 .insert(instance.id.clone(), topology.instances.len());
             topology.instances.push(Instance {
-                runtime_properties: object(instance.runtime_properties.as_ref())?,
                 system_properties: object(instance.system_properties.as_ref())?,
                 scaling_groups: names(&list(instance.scaling_groups.as_ref())?),
                 relationships,

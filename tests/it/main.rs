@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod agents;
 mod as_of;
 mod audit;
 mod chaos;

@@ -114,15 +114,23 @@ async fn listed_brokers(req: &Request) -> Result<Answer, Error> {
         ),
         None => None,
     };
+    let port = url.port().unwrap_or_default();
+    let (reached, port) = match settings.amqp_agents_address.as_deref() {
+        None => (host, port),
+        Some(address) => match address.rsplit_once(':') {
+            Some((host, given)) => (host, given.parse().unwrap_or(port)),
+            None => (address, port),
+        },
+    };
     let broker = json!({
         "name": host,
-        "host": host,
+        "host": reached,
         "management_host": host,
-        "port": url.port().unwrap_or_default(),
+        "port": port,
         "username": knows.then(|| url.username()),
         "password": url.password().filter(|_| knows),
         "params": null,
-        "networks": {"default": host},
+        "networks": {"default": reached},
         "is_external": false,
         "ca_cert_content": ca,
     });

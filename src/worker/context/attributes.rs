@@ -39,6 +39,7 @@ impl Context {
             "plugin" => Place::Plugin,
             "operation" => Place::Operation,
             "capabilities" => Place::Capabilities,
+            "agent" => Place::Agent,
             "logger" => Place::Logger,
             "deployment" => record("DeploymentContext", self.deployment_fields()),
             "blueprint" => record("BlueprintContext", json!({"id": context.blueprint_id})),

@@ -28,6 +28,7 @@ pub(super) enum Place {
     Plugin,
     Operation,
     Capabilities,
+    Agent,
     Logger,
     Value(Value),
     Method(Method),
@@ -41,6 +42,7 @@ pub(super) enum Method {
     OperationRetry,
     Capabilities,
     GetConfig,
+    InitScript,
     SendEvent,
     GetOperation,
     GetExecution,
@@ -98,6 +100,9 @@ impl Context {
             Place::Capabilities => {
                 Ok((name == "get_all").then_some(Place::Method(Method::Capabilities)))
             }
+            Place::Agent => {
+                Ok((name == "init_script").then_some(Place::Method(Method::InitScript)))
+            }
             Place::Logger => Ok(log_method(&name).map(Place::Method)),
             Place::Record(_, fields) => Ok(fields.get(&name).cloned().map(Place::Value)),
             Place::Value(Value::Object(fields)) => Ok(fields.get(&name).cloned().map(Place::Value)),
@@ -154,6 +159,7 @@ impl Context {
             Place::Instance(_) => return Err(no_json("NodeInstanceContext")),
             Place::Operation => return Err(no_json("OperationContext")),
             Place::Capabilities => return Err(no_json("ContextCapabilities")),
+            Place::Agent => return Err(no_json("CloudifyAgentContext")),
             Place::Logger => return Err(no_json("Logger")),
             Place::Record(name, _) => return Err(no_json(name)),
         };

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, AskedRetry, Context, ContextError, Ending, Side, evaluate::Method};
-use crate::worker::text;
+use crate::worker::{
+    installer::{self, Host},
+    text,
+};
 
 const ENDS_ONCE: &str = "ctx may only abort or return once";
 
@@ -98,6 +101,7 @@ impl Context {
             Method::Refresh(side) => self.refresh(side, &args)?,
             Method::Capabilities => self.capabilities().await?,
             Method::GetConfig => self.config(&args).await?,
+            Method::InitScript => self.init_script().await?,
             Method::GetOperation => {
                 let id = self.task.task_id().unwrap_or_default().to_owned();
                 self.session.get(&["operations", &id], &[]).await?
@@ -197,6 +201,18 @@ impl Context {
             }
         }
         Ok(Value::Object(found))
+    }
+
+    /// What is given to a new machine so that it installs its agent. What the script has set so far
+    /// counts, so it is written first.
+    async fn init_script(&mut self) -> Result<Value, ContextError> {
+        self.update(Side::Own).await?;
+        let script = async {
+            let host = Host::load(self.session.clone(), &self.task).await?;
+            host.init_script().await
+        };
+        let failed = |error: installer::Failure| ContextError::runtime(error.to_string());
+        Ok(json!(script.await.map_err(failed)?))
     }
 
     async fn config(&self, args: &Args<'_>) -> Result<Value, ContextError> {

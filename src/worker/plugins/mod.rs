@@ -19,9 +19,14 @@ use tracing::{info, warn};
 use super::{
     Worker,
     interpreter::MARKER,
+    operation::Job,
     rest::{RestError, Session},
+    script::Done,
 };
-use crate::dsl::imports::Version;
+use crate::{
+    broker::wire::{Response, TaskError},
+    dsl::imports::Version,
+};
 
 /// How long making an environment may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(1_800);
@@ -69,13 +74,8 @@ pub(super) async fn provide(
     tenant: &str,
     (package, version): (&str, Option<&str>),
 ) -> Result<Option<PathBuf>, String> {
-    let mut query = vec![("package_name", package)];
-    query.extend(version.map(|version| ("package_version", version)));
-    let found = session.get(&["plugins"], &query).await;
-    let mut found = found.map_err(|error| format!("The manager's plugins are unknown: {error}"))?;
-    let items = found.get_mut("items").map(Value::take).unwrap_or_default();
-    let items: Vec<Managed> = serde_json::from_value(items).map_err(|error| error.to_string())?;
-    let best = items
+    let best = uploaded(session, (package, version))
+        .await?
         .into_iter()
         .max_by_key(|plugin| (plugin.runs_here(), Version::parse(&plugin.package_version)));
     match best {
@@ -236,9 +236,57 @@ async fn report(
     plugin: &Managed,
     (state, error): (&str, Option<&str>),
 ) -> Result<(), RestError> {
-    let name = &worker.options.name;
-    let body = json!({"state": state, "manager": name, "error": error});
+    let reporter = if worker.options.is_agent() {
+        "agent"
+    } else {
+        "manager"
+    };
+    let body = json!({"state": state, reporter: worker.options.name, "error": error});
     session.put(&["plugins", &plugin.id], &body).await.map(drop)
+}
+
+/// Installs or removes the managed plugins that an operation lists in its argument `plugins`. Those
+/// that come with the worker or from a blueprint are left to the operations that need them.
+pub(super) async fn listed(job: &Job, is_install: bool) -> Done {
+    let listed = job.task.inputs.get("plugins").and_then(Value::as_array);
+    for plugin in listed.into_iter().flatten() {
+        let text = |key: &str| plugin.get(key).and_then(Value::as_str);
+        let Some(package) = text("package_name") else {
+            continue;
+        };
+        let version = text("package_version");
+        let work = async {
+            if is_install {
+                let tenant = text("tenant_name").unwrap_or(&job.task.context.tenant.name);
+                let wanted = (package, version);
+                return provide(&job.worker, &job.session, tenant, wanted)
+                    .await
+                    .map(drop);
+            }
+            for found in uploaded(&job.session, (package, version)).await? {
+                uninstall(&job.worker, &job.session, &found).await;
+            }
+            Ok(())
+        };
+        match job.kill.run_until_cancelled(work).await {
+            None => return Done::Killed,
+            Some(Err(why)) => return TaskError::non_recoverable(why).into(),
+            Some(Ok(())) => {}
+        }
+    }
+    Done::Response(Response::Ok(Value::Null))
+}
+
+async fn uploaded(
+    session: &Session,
+    (package, version): (&str, Option<&str>),
+) -> Result<Vec<Managed>, String> {
+    let mut query = vec![("package_name", package)];
+    query.extend(version.map(|version| ("package_version", version)));
+    let found = session.get(&["plugins"], &query).await;
+    let mut found = found.map_err(|error| format!("The manager's plugins are unknown: {error}"))?;
+    let items = found.get_mut("items").map(Value::take).unwrap_or_default();
+    serde_json::from_value(items).map_err(|error| error.to_string())
 }
 
 /// Removes the environments of a plugin, of whichever tenant.

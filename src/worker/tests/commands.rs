@@ -14,6 +14,7 @@ use super::{
         script::{Script, Source, dedent},
         text,
     },
+    Task,
     stub::{Stub, TOKEN},
     task,
 };
@@ -91,28 +92,30 @@ fn scripts_need_exactly_one_source() {
     assert_eq!(both, "Only provide script_path or script_source, not both");
 }
 
+/// A task as it arrives.
+fn received(task: Task) -> OperationTask {
+    let raw = serde_json::to_value(&task.context).unwrap();
+    OperationTask {
+        id: None,
+        args: Vec::new(),
+        inputs: task.inputs,
+        raw_context: raw.as_object().unwrap().clone(),
+        context: task.context,
+    }
+}
+
 /// The command against a proxy, without a worker.
 #[tokio::test]
 async fn the_command_speaks_to_the_proxy() {
     let stub = Stub::start().await;
     let limit = Duration::from_secs(1);
     let (url, stop) = (stub.url(), CancellationToken::new());
-    let rest = Rest::new(&url, &url, None, limit, stop).await.unwrap();
+    let rest = Rest::new(&[url], None, limit, stop).await.unwrap();
     let session = Session::new(Arc::new(rest), TOKEN, "default_tenant", false);
-    let task = task("t1", json!({}));
-    let task = OperationTask {
-        id: None,
-        args: Vec::new(),
-        inputs: task.inputs,
-        raw_context: serde_json::to_value(&task.context)
-            .unwrap()
-            .as_object()
-            .unwrap()
-            .clone(),
-        context: task.context,
-    };
+    let task = received(task("t1", json!({})));
     let tasks = TaskTracker::new();
-    let log = OperationLog::open(&tasks, session.clone(), "test", &task.context);
+    let worker = crate::worker::Options::new("", "".into(), "".into(), "test");
+    let log = OperationLog::open(&tasks, session.clone(), &worker, &task.context);
     let context = Context::new(Arc::new(task), session, log.logger());
     let proxy = Proxy::start(&tasks, context).await.unwrap();
     let url = proxy.url().to_owned();

@@ -4,7 +4,7 @@ use crate::{
     error::Error,
     workflow::{
         operation::{Call, Side},
-        topology::{Instance, Topology},
+        topology::{Instance, Node, Topology},
     },
 };
 
@@ -126,17 +126,21 @@ impl<'b, 'f, 't> Lifecycle<'b, 'f, 't> {
 
     /// How the agent of a host gets there.
     pub(super) fn install_method(&self) -> String {
-        let properties = &self.topology.node_of(self.instance).properties;
-        let nested = |key: &str| {
-            let config = properties.get(key)?.as_object()?;
-            config.get("install_method")?.as_str().map(str::to_owned)
-        };
-        nested("cloudify_agent")
-            .or_else(|| nested("agent_config"))
-            .unwrap_or_else(|| "none".to_owned())
+        install_method(self.topology.node_of(self.instance))
     }
 
     pub(super) fn is_in(&self, states: &[&str]) -> bool {
         states.contains(&self.instance.state.as_str())
     }
+}
+
+/// How the agents of a node's instances get there.
+pub(super) fn install_method(node: &Node) -> String {
+    let nested = |key: &str| {
+        let config = node.properties.get(key)?.as_object()?;
+        config.get("install_method")?.as_str().map(str::to_owned)
+    };
+    nested("cloudify_agent")
+        .or_else(|| nested("agent_config"))
+        .unwrap_or_else(|| "none".to_owned())
 }

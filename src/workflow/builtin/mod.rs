@@ -1,4 +1,5 @@
 //! Workflows built into the manager: each a row of graphs, one after the other.
+mod agents;
 mod check;
 mod execute_operation;
 mod heal;
@@ -13,6 +14,7 @@ mod update;
 #[cfg(test)]
 mod tests;
 
+use agents::Renewal;
 pub(crate) use check::{CHECK_STATUS, Check};
 use execute_operation::Request;
 pub(crate) use heal::HEAL;
@@ -39,6 +41,8 @@ pub(crate) enum Builtin {
     RollBack,
     Heal,
     Scale,
+    InstallNewAgents,
+    ValidateAgents,
 }
 
 /// Operations that `start`, `stop` and `pull` run.
@@ -64,6 +68,8 @@ impl Builtin {
                 "rollback" => Self::RollBack,
                 "auto_heal_reinstall_node_subgraph" => Self::Heal,
                 "scale_entity" => Self::Scale,
+                "install_new_agents" => Self::InstallNewAgents,
+                "validate_agents" => Self::ValidateAgents,
                 _ => return None,
             },
         )
@@ -93,6 +99,8 @@ impl Builtin {
                 vec!["rollback".into(), "uninstall-a".into()]
             }
             Self::RollBack => one("rollback"),
+            Self::InstallNewAgents => one("install_agents"),
+            Self::ValidateAgents => one("validate_agents"),
             // they follow from what earlier ones find
             Self::Heal | Self::Scale => Vec::new(),
         }
@@ -117,6 +125,8 @@ impl Builtin {
         Ok(match (self, index) {
             (Self::CheckStatus, _) => Plan::CheckStatus(chosen, check(false)),
             (Self::CheckDrift, _) => Plan::CheckDrift(chosen, check(true)),
+            (Self::ValidateAgents, _) => Plan::Agents(chosen, Renewal::validation(parameters)),
+            (Self::InstallNewAgents, _) => Plan::Agents(chosen, Renewal::installation(parameters)?),
             (Self::RollBack, 0) => Plan::RollBack(chosen, ignores(true)),
             (Self::RollBack, _) => Plan::Uninstall(chosen, true),
             (Self::Install, _) | (Self::Reinstall, 1) => Plan::Install(chosen),

@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
+    agents::{self, Renewal},
     check::{self, Check},
     execute_operation::{self, Request},
     heal, install,
@@ -34,6 +35,8 @@ pub(crate) enum Plan {
     CheckStatus(BTreeSet<String>, Check),
     /// Instances are compared with what they should be.
     CheckDrift(BTreeSet<String>, Check),
+    /// Hosts' agents are asked whether they live, or replaced.
+    Agents(BTreeSet<String>, Renewal),
     /// Instances cure themselves.
     Heal(BTreeSet<String>),
     /// Instances follow their changed nodes; those of the second set whatever was found out.
@@ -70,6 +73,9 @@ impl Plan {
             }
             Self::CheckDrift(chosen, check) => {
                 check::drift(&mut builder, topology, chosen, *check)?;
+            }
+            Self::Agents(chosen, renewal) => {
+                agents::graph(&mut builder, topology, chosen, renewal)?;
             }
             Self::Heal(chosen) => heal::graph(&mut builder, topology, chosen)?,
             Self::Update(chosen, changed) => {

@@ -24,13 +24,15 @@ use crate::broker::wire::{Response, TaskError};
 
 /// What happened.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an input is used up where it is made"
+)]
 pub(crate) enum Input {
     /// Nothing; tasks that may run do.
     Begin,
     /// An operation was answered.
     Answer(String, Response),
-    /// An operation cannot be sent to anybody.
-    Unsendable(String, TaskError),
     /// Time went by.
     Tick,
 }
@@ -105,7 +107,7 @@ impl Graph {
                     self.succeed(slot, result, &mut actions);
                 }
             }
-            Input::Answer(id, Response::Error(error)) | Input::Unsendable(id, error) => {
+            Input::Answer(id, Response::Error(error)) => {
                 if let Some(slot) = self.answered(&id) {
                     self.attempt_failed(slot, error, now_ms, &mut actions);
                 }

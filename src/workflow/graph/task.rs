@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use stratalog_projections::views::operations;
 
-use crate::broker::wire::TaskError;
+use crate::{broker::wire::TaskError, workflow::operation::HOST_AGENT};
 
 /// What a task is, by the type name of its stored operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -314,6 +314,12 @@ impl Task {
         self.kwargs()?
             .get(crate::broker::wire::CONTEXT_KEY)?
             .as_object()
+    }
+
+    /// Whether an agent on a host runs it.
+    pub(crate) fn is_for_agent(&self) -> bool {
+        let executor = self.context().and_then(|context| context.get("executor"));
+        executor.and_then(Value::as_str) == Some(HOST_AGENT)
     }
 
     /// An argument of a task inside the server.

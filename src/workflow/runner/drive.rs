@@ -19,8 +19,8 @@ use crate::{
             Action, Failed, Graph, Input, Mode, Progress,
             task::{State, Task},
         },
-        operation::{Facts, target},
-        outbox::{Outbox, RETRY},
+        operation::Facts,
+        outbox::{Outbox, RETRY, Stamp},
         topology::Topology,
     },
 };
@@ -49,7 +49,8 @@ impl Runner {
         phase: Phase,
         token: &str,
     ) -> Result<(), Stop> {
-        let mut outbox = Outbox::new(&self.ctx, &phase.facts, token.to_owned());
+        let stamp = Stamp::new(&phase.facts, token.to_owned());
+        let mut outbox = Outbox::new(&self.ctx, stamp.clone());
         let mode = Mode {
             dry_run: execution.is_dry_run,
             wait_after_fail_ms: execution.own.wait_after_fail_s.saturating_mul(1_000),
@@ -70,16 +71,16 @@ impl Runner {
         let mut graph = Graph::restore(tasks, mode);
         for task in graph.in_flight() {
             self.routes.add(&task.id, &self.sender);
-            outbox.again(task, now_ms);
+            if task.is_for_agent() {
+                let is_sent = task.state != State::Sending;
+                self.errands.run(task, stamp.clone().sent(is_sent));
+            } else {
+                outbox.again(task, now_ms);
+            }
         }
         let actions = graph.step(Input::Begin, now_ms);
-        self.decide(
-            (execution, &phase),
-            &mut graph,
-            (fresh, actions),
-            &mut outbox,
-        )
-        .await?;
+        self.decide((execution, &phase), (fresh, actions), &mut outbox)
+            .await?;
         self.attend((execution, &phase), &mut graph, &mut outbox)
             .await?;
         failure(&graph)
@@ -97,6 +98,14 @@ impl Runner {
             if looked.elapsed() >= LOOK_AGAIN {
                 looked = Instant::now();
                 check_status(self.reload().await?.status)?;
+                let given_up = self.errands.watch().into_iter();
+                let answers: Vec<Answer> = given_up
+                    .map(|(id, error)| (id, Response::Error(error), None))
+                    .collect();
+                if !answers.is_empty() {
+                    self.answered((execution, phase), graph, answers, outbox)
+                        .await?;
+                }
             }
             self.sent(execution, outbox.flush().await).await?;
             let now_ms = clock::now_ms();
@@ -117,26 +126,32 @@ impl Runner {
                 None => {
                     let actions = graph.step(Input::Tick, clock::now_ms());
                     let decided = (None, actions);
-                    self.decide((execution, phase), graph, decided, outbox)
-                        .await?;
+                    self.decide((execution, phase), decided, outbox).await?;
                 }
                 Some(Signal::Status(status)) => check_status(status)?,
+                Some(Signal::Sent(id)) => self.sent(execution, vec![id]).await?,
                 Some(Signal::Answer { id, response, ack }) => {
-                    let answers = self.more((id, response, ack)).await?;
+                    let (answers, sent) = self.more((id, response, ack)).await?;
                     self.answered((execution, phase), graph, answers, outbox)
                         .await?;
+                    self.sent(execution, sent).await?;
                 }
             }
         }
     }
 
     /// Answers that have arrived together are dealt with together, unless the execution is to end.
-    async fn more(&mut self, first: Answer) -> Result<Vec<Answer>, Stop> {
+    async fn more(&mut self, first: Answer) -> Result<(Vec<Answer>, Vec<String>), Stop> {
         let mut answers = vec![first];
+        let mut sent = Vec::new();
         while let Ok(signal) = self.signals.try_recv() {
             let checked = match signal {
                 Signal::Answer { id, response, ack } => {
                     answers.push((id, response, ack));
+                    Ok(())
+                }
+                Signal::Sent(id) => {
+                    sent.push(id);
                     Ok(())
                 }
                 Signal::Status(status) => check_status(status),
@@ -148,7 +163,7 @@ impl Runner {
                 return Err(stop);
             }
         }
-        Ok(answers)
+        Ok((answers, sent))
     }
 
     async fn answered(
@@ -162,11 +177,12 @@ impl Runner {
         let mut acks = Vec::new();
         for (id, response, ack) in answers {
             outbox.done(&id);
+            self.errands.done(&id);
             self.routes.remove(&id);
             actions.extend(graph.step(Input::Answer(id, response), clock::now_ms()));
             acks.extend(ack);
         }
-        let decided = self.decide(of, graph, (None, actions), outbox).await;
+        let decided = self.decide(of, (None, actions), outbox).await;
         for ack in acks {
             // a lost connection brings the message again, and then it changes nothing
             let told = match &decided {
@@ -184,46 +200,27 @@ impl Runner {
     async fn decide(
         &mut self,
         (execution, phase): (&Execution, &Phase),
-        graph: &mut Graph,
         (fresh, actions): (Option<Vec<Task>>, Vec<Action>),
         outbox: &mut Outbox,
     ) -> Result<(), Stop> {
-        let name = phase.name.clone();
-        let mut step = Step {
-            graph: name,
+        let step = Step {
+            graph: phase.name.clone(),
             fresh,
             actions,
         };
-        loop {
-            commit::commit(&self.ctx, execution, &step, outbox.is_open()).await?;
-            let mut more = Vec::new();
-            for action in step.actions {
-                if action.task.state != State::Sent {
-                    continue;
-                }
-                let none = serde_json::Map::new();
-                match target(&phase.topology, action.task.context().unwrap_or(&none)) {
-                    Ok(exchange) => {
-                        self.routes.add(&action.task.id, &self.sender);
-                        outbox.put(action.task, &exchange);
-                    }
-                    Err(error) => {
-                        let id = action.task.id.clone();
-                        let input = Input::Unsendable(id, error);
-                        more.extend(graph.step(input, clock::now_ms()));
-                    }
-                }
+        commit::commit(&self.ctx, execution, &step, outbox.is_open()).await?;
+        for action in step.actions {
+            if action.task.state != State::Sent {
+                continue;
             }
-            if more.is_empty() {
-                return Ok(());
+            self.routes.add(&action.task.id, &self.sender);
+            if action.task.is_for_agent() {
+                self.errands.run(action.task, outbox.stamp());
+            } else {
+                outbox.put(action.task);
             }
-            let name = phase.name.clone();
-            step = Step {
-                graph: name,
-                fresh: None,
-                actions: more,
-            };
         }
+        Ok(())
     }
 
     /// Operations that had to wait for the broker are shown as sent.
@@ -272,7 +269,7 @@ impl Runner {
                 self.give_back(ack).await;
                 Ok(())
             }
-            None => Ok(()),
+            Some(Signal::Sent(_)) | None => Ok(()),
         }
     }
 }

@@ -45,6 +45,7 @@ impl Runner {
 
     /// Workers are told once; whoever does not hear it finds the execution cancelled.
     async fn kill_operations(&self) {
+        self.errands.kill(&self.id).await;
         let Some(broker) = &self.ctx.broker else {
             return;
         };

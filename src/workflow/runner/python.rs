@@ -49,6 +49,7 @@ impl Runner {
         let status = match signal {
             None => self.reload().await?.status,
             Some(Signal::Status(status)) => status,
+            Some(Signal::Sent(_)) => return Ok(()),
             Some(Signal::Answer { ack, .. }) => {
                 self.give_back(ack).await;
                 return Ok(());

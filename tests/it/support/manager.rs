@@ -10,9 +10,8 @@ use stratalog::{
 };
 use stratalog_projections::At;
 
-use super::{broker::TestBroker, env, server::TestServer};
+use super::{broker::TestBroker, env, processes, server::TestServer};
 
-const TENANT: &str = "default_tenant";
 /// Longest wait for what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,12 +27,36 @@ impl Manager {
 
     /// Starts one with everything empty.
     pub(crate) async fn new() -> Self {
+        Self::new_with(|_| {}).await
+    }
+
+    /// One that has agents: it works in a tenant, and so in a virtual host, of its own.
+    pub(crate) async fn with_agents(adjust: impl FnOnce(&mut Settings)) -> Self {
+        let mut manager = Self::new_with(|settings| {
+            settings.amqp_management_url = Some(Hidden(env::amqp_management_url()));
+            settings.agent_program = Some(env!("CARGO_BIN_EXE_stratalogd").into());
+            let [port] = processes::free_ports();
+            settings.internal_listen.set_port(port);
+            adjust(settings);
+        })
+        .await;
+        let tenant = format!("agents_{}", uuid::Uuid::now_v7().simple());
+        let (status, created) = manager
+            .call("POST", &format!("tenants/{tenant}"), None)
+            .await;
+        assert_eq!(status, 201, "{created}");
+        manager.server.tenant = tenant;
+        manager
+    }
+
+    async fn new_with(adjust: impl FnOnce(&mut Settings)) -> Self {
         let broker = TestBroker::new().await;
         let server = TestServer::start_with(|settings| {
             settings.amqp_url = Some(Hidden(broker.url().to_owned()));
             settings.python = env::python();
             settings.ctx_command = Some(env!("CARGO_BIN_EXE_stratalogd").into());
             settings.drain_timeout_s = 2;
+            adjust(settings);
         });
         Self {
             server: server.await,
@@ -52,6 +75,18 @@ impl Manager {
             server: self.server.restart_with(adjust).await,
             ..self
         }
+    }
+
+    /// The tenant it works in.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.server.tenant
+    }
+
+    /// RabbitMQ, with the virtual host that the tenant's agents use.
+    pub(crate) fn agents_url(&self) -> String {
+        let mut url = url::Url::parse(&env::amqp_url()).unwrap();
+        url.set_path(&format!("rabbitmq_vhost_{}", self.tenant()));
+        url.into()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -157,7 +192,9 @@ impl Manager {
     /// As [`Manager::end`], for an end after a position.
     pub(crate) async fn end_after(&self, id: &str, position: i64) -> Value {
         let ctx = &self.server.running.ctx;
-        let ended = execution_end(ctx, (TENANT, id), position).await.unwrap();
+        let ended = execution_end(ctx, (self.tenant(), id), position)
+            .await
+            .unwrap();
         let ended = ended.unwrap_or_else(|| panic!("the execution {id} never ended"));
         let (status, execution) = self.call("GET", &format!("executions/{id}"), None).await;
         match status {

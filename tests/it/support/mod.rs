@@ -1,5 +1,6 @@
 //! What integration tests share.
 
+pub(crate) mod agents;
 pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod database;

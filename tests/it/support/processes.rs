@@ -239,7 +239,7 @@ impl Drop for Daemon {
 
 /// Free ports below those that the kernel lends to outgoing connections: else one of these may hold
 /// them when the server comes back.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listener = |()| loop {
         let port = rand::random_range(12_000..32_000);
         if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {

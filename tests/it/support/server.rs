@@ -19,6 +19,8 @@ pub(crate) const PASSWORD: &str = "admin-password";
 pub(crate) struct TestServer {
     pub(crate) running: Running,
     client: reqwest::Client,
+    /// Where its requests go.
+    pub(crate) tenant: String,
     // dropped last: the database goes when nobody uses it any more
     data: Option<TempDir>,
     database: TestDatabase,
@@ -103,6 +105,7 @@ impl TestServer {
         Self {
             running: server::start(settings).await.unwrap(),
             client: reqwest::Client::new(),
+            tenant: "default_tenant".to_owned(),
             data,
             database,
         }
@@ -117,7 +120,11 @@ impl TestServer {
         let mut settings = self.running.ctx.settings.clone();
         self.running.stop().await;
         adjust(&mut settings);
-        Self::run(settings, self.database, self.data).await
+        let server = Self::run(settings, self.database, self.data).await;
+        Self {
+            tenant: self.tenant,
+            ..server
+        }
     }
 
     /// Stops it; what it kept stays.
@@ -150,11 +157,11 @@ impl TestServer {
         self.client.request(method, url)
     }
 
-    /// A request as the administrator in the default tenant.
+    /// A request as the administrator in the tenant that it works in: the default one, or another.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.anonymous(method, path)
             .basic_auth("admin", Some(PASSWORD))
-            .header("Tenant", "default_tenant")
+            .header("Tenant", &self.tenant)
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {

@@ -1,0 +1,134 @@
+//! Operations on hosts: sent to agents, run by them, and answered.
+
+mod installed;
+mod lost;
+mod namespaces;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    agents::{NativeAgent, Peer},
+    manager::Manager,
+};
+
+/// A host that has an agent already, and something on it.
+const HOSTED: &str = "
+tosca_definitions_version: cloudify_dsl_1_5
+imports: [cloudify/types/types.yaml]
+node_templates:
+  host:
+    type: cloudify.nodes.Compute
+    properties: {agent_config: {install_method: none}}
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: {implementation: host.sh, executor: central_deployment_agent}
+  app:
+    type: cloudify.nodes.SoftwareComponent
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: {implementation: app.sh, max_retries: 0}
+        configure:
+          implementation: app.py
+          max_retries: 1
+          retry_interval: 0
+          inputs: {words: [one, two]}
+        stop: {implementation: wait.sh, max_retries: 0}
+    relationships: [{type: cloudify.relationships.contained_in, target: host}]
+";
+const APP: &str = "#!/bin/bash -e
+ctx logger info \"on the host\"
+ctx instance runtime-properties ran_by \"$AGENT_NAME\"
+ctx returns done
+";
+const CONFIGURE: &str = "
+from cloudify import ctx
+from cloudify.state import ctx_parameters
+ctx.instance.runtime_properties['words'] = list(ctx_parameters['words'])
+if ctx.operation.retry_number == 0:
+    raise RuntimeError('not at once')
+ctx.instance.runtime_properties['retries'] = ctx.operation.retry_number
+";
+
+/// Says that it began, and waits until it may end.
+const WAIT: &str = "#!/bin/bash -e
+if [ -n \"$BEGAN\" ]; then
+  echo \"$AGENT_NAME\" >> \"$BEGAN\"
+  until [ -e \"$END\" ]; do sleep 0.1; done
+fi
+";
+
+/// Tells a host that its agent is called as it is.
+const HOST: &str = "#!/bin/bash -e
+ctx instance runtime-properties cloudify_agent.queue \"$(ctx instance id)\"
+ctx instance runtime-properties cloudify_agent.name \"$(ctx instance id)\"
+";
+
+/// A deployment of [`HOSTED`]; its host.
+async fn deployed(manager: &Manager) -> String {
+    let files = [
+        ("blueprint.yaml", HOSTED),
+        ("host.sh", HOST),
+        ("app.sh", APP),
+        ("app.py", CONFIGURE),
+        ("wait.sh", WAIT),
+    ];
+    manager.deploy("hosted", &files).await;
+    let host = instance_of(manager, "hosted", "host").await;
+    host["id"].as_str().unwrap().to_owned()
+}
+
+async fn instance_of(manager: &Manager, deployment: &str, node: &str) -> Value {
+    let query = format!("node-instances?deployment_id={deployment}&node_id={node}");
+    manager.list(&query).await.remove(0)
+}
+
+/// Installs, and looks at what the agent has left behind.
+async fn installed(manager: &Manager, agent: &str) {
+    let install = manager.start("hosted", "install", json!({})).await;
+    let end = manager.end(&install).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let app = instance_of(manager, "hosted", "app").await;
+    assert_eq!(
+        app["runtime_properties"],
+        json!({"ran_by": agent, "words": ["one", "two"], "retries": 1})
+    );
+    let logs = manager
+        .list(&format!("events?execution_id={install}&type=cloudify_log"))
+        .await;
+    assert!(
+        logs.iter().any(|log| log["message"] == "on the host"),
+        "{logs:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_the_librarys_own_client_runs_what_we_send() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let agent = deployed(&manager).await;
+    let _peer = Peer::start(&manager, &agent);
+    installed(&manager, &agent).await;
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_for_an_agent_that_never_was_fails() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let agent = deployed(&manager).await;
+    let install = manager.start("hosted", "install", json!({})).await;
+    let end = manager.end(&install).await;
+    assert_eq!(end["status"], "failed", "{end}");
+    let error = end["error"].as_str().unwrap();
+    let expected = format!("Timed out waiting for agent: {agent}");
+    assert!(error.contains(&expected), "{error}");
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_agent_runs_what_we_send_with_a_user_of_its_own() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let name = deployed(&manager).await;
+    let mut agent = NativeAgent::start(&manager, &name).await;
+    installed(&manager, &name).await;
+    assert!(agent.terminate().success());
+    manager.stop().await;
+}

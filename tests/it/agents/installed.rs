@@ -1,0 +1,182 @@
+//! Agents that hosts install by themselves, from a machine's first boot to its end.
+
+use serde_json::{Value, json};
+
+use super::instance_of;
+use crate::support::{
+    env,
+    manager::{Manager, until},
+};
+
+/// A host that starts as a cloud's does: with a script that it is given.
+fn blueprint(directory: &std::path::Path) -> String {
+    format!(
+        "
+tosca_definitions_version: cloudify_dsl_1_5
+imports: [cloudify/types/types.yaml]
+node_templates:
+  host:
+    type: cloudify.nodes.Compute
+    properties:
+      agent_config:
+        install_method: init_script
+        extra: {{basedir: {}, system_python: {}}}
+        process_management: {{name: detach}}
+        env: {{GREETING: good day}}
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: {{implementation: boot.sh, executor: central_deployment_agent}}
+  app:
+    type: cloudify.nodes.SoftwareComponent
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: app.sh
+    relationships: [{{type: cloudify.relationships.contained_in, target: host}}]
+",
+        directory.display(),
+        env::python().display()
+    )
+}
+
+const APP: &str = "#!/bin/bash -e
+ctx instance runtime-properties ran_by \"$AGENT_NAME\"
+ctx instance runtime-properties said \"$GREETING\"
+";
+
+async fn agents(manager: &Manager) -> Vec<Value> {
+    manager.list("agents").await
+}
+
+/// What the management interface says of something.
+async fn there(path: &str) -> bool {
+    let url = format!("{}/api/{path}", env::amqp_management_url());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).send().await.unwrap().status().is_success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_installs_its_agent_by_itself_and_nothing_is_left_of_it() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("boot.log");
+    let boot = format!(
+        "#!/bin/bash -e\n\
+         ctx agent init-script > {0}/init.sh\n\
+         setsid sh {0}/init.sh < /dev/null > {1} 2>&1 &\n",
+        directory.path().display(),
+        log.display()
+    );
+    let blueprint = blueprint(directory.path());
+    let files = [
+        ("blueprint.yaml", blueprint.as_str()),
+        ("boot.sh", boot.as_str()),
+        ("app.sh", APP),
+    ];
+    manager.deploy("hosted", &files).await;
+    let install = manager.start("hosted", "install", json!({})).await;
+    let end = manager.end(&install).await;
+    let boot = std::fs::read_to_string(&log).unwrap_or_default();
+    assert_eq!(end["status"], "terminated", "{end}\n{boot}");
+    let host = instance_of(&manager, "hosted", "host").await;
+    let name = host["id"].as_str().unwrap();
+    let app = instance_of(&manager, "hosted", "app").await;
+    assert_eq!(
+        app["runtime_properties"],
+        json!({"ran_by": name, "said": "good day"})
+    );
+    let property = &host["runtime_properties"]["cloudify_agent"];
+    assert_eq!(
+        (&property["name"], &property["queue"]),
+        (&json!(name), &json!(name))
+    );
+    assert_eq!(property["install_method"], "init_script");
+    assert!(property["broker_pass"].is_null());
+    let agent = agents(&manager).await.remove(0);
+    assert_eq!(agent["state"], "started");
+    assert_eq!(agent["version"], env!("CARGO_PKG_VERSION"));
+    assert!(agent["system"].is_string());
+    let told = manager.told(&install).await;
+    assert!(told.iter().any(|text| text == "Agent started"), "{told:?}");
+
+    let validate = manager.start("hosted", "validate_agents", json!({})).await;
+    let end = manager.end(&validate).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let host = instance_of(&manager, "hosted", "host").await;
+    assert_eq!(
+        host["runtime_properties"]["agent_status"]["agent_alive"],
+        true
+    );
+
+    let vhost = format!("rabbitmq_vhost_{}", manager.tenant());
+    let queue = format!("queues/{vhost}/{name}_operation");
+    let user = format!("users/rabbitmq_user_{}_{name}", manager.tenant());
+    assert!(there(&queue).await && there(&user).await);
+    let uninstall = manager.start("hosted", "uninstall", json!({})).await;
+    let end = manager.end(&uninstall).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    assert!(!there(&queue).await && !there(&user).await);
+    assert_eq!(agents(&manager).await[0]["state"], "deleted");
+    let host = instance_of(&manager, "hosted", "host").await;
+    assert!(host["runtime_properties"]["cloudify_agent"].is_null());
+    let runs = std::fs::read_to_string(directory.path().join(name).join("run.pid")).unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{}", runs.trim()));
+    until(async || !process.exists()).await;
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_agent_takes_the_place_of_an_old_one() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    let boot = format!(
+        "#!/bin/bash -e\n\
+         ctx agent init-script > {0}/init.sh\n\
+         setsid sh {0}/init.sh < /dev/null > {0}/boot.log 2>&1 &\n",
+        directory.path().display(),
+    );
+    let blueprint = blueprint(directory.path());
+    let files = [
+        ("blueprint.yaml", blueprint.as_str()),
+        ("boot.sh", boot.as_str()),
+        ("app.sh", APP),
+    ];
+    manager.deploy("hosted", &files).await;
+    let install = manager.start("hosted", "install", json!({})).await;
+    let end = manager.end(&install).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let parameters = json!({"parameters": {"stop_old_agent": true}});
+    let renew = manager
+        .start("hosted", "install_new_agents", parameters)
+        .await;
+    let end = manager.end(&renew).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let host = instance_of(&manager, "hosted", "host").await;
+    let old = host["id"].as_str().unwrap();
+    let properties = &host["runtime_properties"];
+    assert_eq!(properties["old_cloudify_agent"]["name"], old);
+    let new = properties["cloudify_agent"]["name"].as_str().unwrap();
+    assert!(new.starts_with(&format!("{old}_")), "{new}");
+    let mut states: Vec<(String, String)> = agents(&manager)
+        .await
+        .iter()
+        .map(|agent| {
+            let text = |key: &str| agent[key].as_str().unwrap().to_owned();
+            (text("id"), text("state"))
+        })
+        .map(|(_, state)| (String::new(), state))
+        .collect();
+    states.sort();
+    let states: Vec<&str> = states.iter().map(|(_, state)| state.as_str()).collect();
+    assert_eq!(states, ["started", "stopped"]);
+    let again = json!({"parameters": {
+        "operation": "cloudify.interfaces.lifecycle.create", "type_names": [
+            "cloudify.nodes.SoftwareComponent"],
+    }});
+    let execute = manager.start("hosted", "execute_operation", again).await;
+    assert_eq!(manager.end(&execute).await["status"], "terminated");
+    let app = instance_of(&manager, "hosted", "app").await;
+    assert_eq!(app["runtime_properties"]["ran_by"], new);
+    let uninstall = manager.start("hosted", "uninstall", json!({})).await;
+    assert_eq!(manager.end(&uninstall).await["status"], "terminated");
+    manager.stop().await;
+}

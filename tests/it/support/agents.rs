@@ -1,0 +1,162 @@
+//! Agents: the library's own client as one, and our own as a process.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+
+use super::{env, manager::Manager};
+
+/// An agent made of the library's own client.
+pub(crate) struct Peer {
+    child: Child,
+    _work_dir: tempfile::TempDir,
+}
+
+impl Peer {
+    pub(crate) fn start(manager: &Manager, name: &str) -> Self {
+        let work_dir = tempfile::tempdir().unwrap();
+        let addr = manager.addr();
+        let file_server = format!("{}/resources", manager.url());
+        let certificates = work_dir.path().join("none.pem");
+        std::fs::write(&certificates, "").unwrap();
+        let mut child = Command::new(env::python())
+            .arg("tests/data/agents/peer.py")
+            .arg("agent")
+            .arg(manager.agents_url())
+            .arg(name)
+            .arg(work_dir.path())
+            .env("REST_HOST", addr.ip().to_string())
+            .env("REST_PORT", addr.port().to_string())
+            .env("REST_PROTOCOL", "http")
+            .env("LOCAL_REST_CERT_FILE", certificates)
+            .env("MANAGER_FILE_SERVER_SCHEME", "http")
+            .env("MANAGER_FILE_SERVER_URL", file_server)
+            .env("CFY_RESOURCES_ROOT", work_dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "listening\n");
+        Self {
+            child,
+            _work_dir: work_dir,
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// Our own agent, as a process of its own.
+pub(crate) struct NativeAgent {
+    child: Child,
+    _work_dir: tempfile::TempDir,
+}
+
+impl NativeAgent {
+    /// Makes the agent known to the manager, and starts it.
+    pub(crate) async fn start(manager: &Manager, name: &str) -> Self {
+        let amqp = url::Url::parse(&env::amqp_url()).unwrap();
+        let broker = (amqp.host_str().unwrap().to_owned(), amqp.port().unwrap());
+        let rest = json!({
+            "rest_hosts": [manager.addr().ip()], "rest_port": manager.addr().port(),
+        });
+        Self::run(manager, name, &[], (&broker, rest)).await
+    }
+
+    /// The same in a network namespace, from which the manager is reached over TLS.
+    pub(crate) async fn start_in(
+        manager: &Manager,
+        name: &str,
+        space: &str,
+        broker: &(String, u16),
+    ) -> Self {
+        let settings = manager.settings();
+        let authorities = settings
+            .data_dir
+            .join("tls")
+            .join(stratalog::tls::CA_CERT_FILE);
+        let rest = json!({
+            "rest_hosts": [settings.advertised_host],
+            "rest_port": settings.internal_listen.port(), "rest_ca_file": authorities,
+        });
+        let within = ["ip", "netns", "exec", space];
+        Self::run(manager, name, &within, (broker, rest)).await
+    }
+
+    async fn run(
+        manager: &Manager,
+        name: &str,
+        within: &[&str],
+        (broker, rest): (&(String, u16), Value),
+    ) -> Self {
+        let user = format!("rabbitmq_user_{}_{name}", manager.tenant());
+        let known = json!({
+            "node_instance_id": name, "state": "started", "create_rabbitmq_user": true,
+            "install_method": "provided", "rabbitmq_username": user,
+            "rabbitmq_password": "of the agent", "rabbitmq_exchange": name,
+        });
+        let (status, known) = manager
+            .call("PUT", &format!("agents/{name}"), Some(known))
+            .await;
+        assert_eq!(status, 200, "{known}");
+        let work_dir = tempfile::tempdir().unwrap();
+        let mut settings = json!({
+            "name": name, "tenant": manager.tenant(),
+            "broker_hosts": [broker.0], "broker_port": broker.1,
+            "broker_user": user, "broker_password": "of the agent",
+            "work_dir": work_dir.path(), "python": env::python(),
+        });
+        let rest = rest.as_object().unwrap().clone();
+        settings.as_object_mut().unwrap().extend(rest);
+        let path = work_dir.path().join("agent.json");
+        std::fs::write(&path, settings.to_string()).unwrap();
+        let mut words = within.to_vec();
+        words.extend([env!("CARGO_BIN_EXE_stratalogd"), "agent", "--config"]);
+        let (program, arguments) = words.split_first().unwrap();
+        let child = Command::new(program)
+            .args(arguments)
+            .arg(path)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _work_dir: work_dir,
+        }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, signal).unwrap();
+    }
+}
+
+impl Drop for NativeAgent {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
