@@ -48,8 +48,8 @@ outputs:
   size: {value: {get_input: size}}
 ";
 
-/// `cache` and what it was for go, `queue` comes, `rigid` changes, and `app` loses a relationship to
-/// a node that stays.
+/// `cache` and what it was for go, `queue` comes, `rigid` changes, and `app` loses a relationship
+/// to a node that stays.
 const AFTER: &str = "
 description: the second
 labels: {colour: {values: [green]}}
