@@ -280,7 +280,12 @@ async fn plugins_are_installed_and_removed_when_people_say_so() {
     let path = format!("plugins/{id}");
     let (status, asked) = manager.call("POST", &path, Some(install)).await;
     assert_eq!(status, 200, "{asked}");
-    assert_eq!(asked["installation_state"][0]["state"], "pending-install");
+    // the worker may be faster than the answer
+    let state = asked["installation_state"][0]["state"].as_str().unwrap();
+    assert!(
+        ["pending-install", "installing", "installed"].contains(&state),
+        "{asked}"
+    );
     until(async || states(&manager, &id).await == ["installed"]).await;
     let work_dir = manager
         .settings()

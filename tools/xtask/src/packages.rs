@@ -28,6 +28,11 @@ pub(crate) const PYTHON_VENV: Package = Package {
     present: || works("python3", &["-c", "import venv, ensurepip"]),
 };
 
+/// Tests make networks of hosts of their own.
+pub(crate) const IPROUTE: Package = Package {
+    name: "iproute2",
+    present: || works("ip", &["-V"]),
+};
 pub(crate) const ZSTD: Package = Package {
     name: "zstd",
     present: || works("zstd", &["--version"]),

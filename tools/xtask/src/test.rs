@@ -29,6 +29,7 @@ pub(crate) fn prepare(data: &DataDir) -> Result<()> {
         packages::POSTGRESQL,
         packages::RABBITMQ,
         packages::PYTHON_VENV,
+        packages::IPROUTE,
     ])?;
     data.create()?;
     venv::ensure(data, &REQUIREMENTS)?;
