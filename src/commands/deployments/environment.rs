@@ -36,6 +36,8 @@ use crate::{
     store::{Decision, View as Reader},
 };
 
+/// Where the settings of a blueprint say what its deployments are called.
+const NAME_KEY: &str = "display_name";
 /// Longest name for people.
 const NAME_CHARS_MAX: usize = 256;
 
@@ -283,7 +285,7 @@ async fn display_name(
     plan: &Plan,
 ) -> Result<Option<String>, Error> {
     let settings = plan.object("deployment_settings");
-    let name = settings.and_then(|settings| settings.get("display_name"));
+    let name = settings.and_then(|settings| settings.get(NAME_KEY));
     let Some(name) = name.filter(|name| !name.is_null()).cloned() else {
         return Ok(None);
     };
@@ -294,15 +296,20 @@ async fn display_name(
     let pair = |label: &Wanted| (label.key.clone(), label.value.clone());
     known.labels = wanted.iter().map(pair).collect();
     let context = functions::Context::default();
+    // what is to be evaluated stands in a payload, it is none itself
+    let mut payload = dsl::Map::new();
+    payload.insert(NAME_KEY, name);
+    let payload = dsl::Value::Object(payload);
     let evaluated = known
         .evaluate((view, opener), 0, &|storage| {
-            functions::evaluate_runtime(storage, &name, &context)
+            functions::evaluate_runtime(storage, &payload, &context)
         })
         .await?
         .map_err(|error| failed(error.to_string()))?;
-    let name = match evaluated {
-        dsl::Value::String(name) => name.as_ref().to_owned(),
-        other => other.to_string(),
+    let name = match evaluated.get(NAME_KEY) {
+        Some(dsl::Value::String(name)) => name.as_ref().to_owned(),
+        Some(other) => other.to_string(),
+        None => return Ok(None),
     };
     if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         return Err(failed(format!(

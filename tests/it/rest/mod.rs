@@ -2,6 +2,7 @@
 mod agents;
 mod bad_input;
 mod blueprints;
+mod coverage;
 mod deployments;
 mod filters;
 mod groups;

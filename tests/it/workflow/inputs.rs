@@ -110,3 +110,16 @@ async fn inputs_name_what_is_there() {
     }
     manager.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blueprint_names_its_deployments() {
+    let manager = Manager::new().await;
+    let named = format!(
+        "{TYPES}deployment_settings: {{display_name: {{concat: ['of ', {{get_sys: [deployment, \
+         id]}}]}}}}\n"
+    );
+    manager.deploy("named", &[("blueprint.yaml", &named)]).await;
+    let deployment = manager.get("deployments/named").await;
+    assert_eq!(deployment["display_name"], "of named", "{deployment}");
+    manager.stop().await;
+}
