@@ -218,6 +218,18 @@ pub(crate) fn kept(labels: &[Label]) -> Vec<Wanted> {
         .collect()
 }
 
+/// Labels there are, then those that are new; nothing twice.
+pub(crate) fn joined(before: &[Label], more: impl IntoIterator<Item = Wanted>) -> Vec<Wanted> {
+    let mut wanted = kept(before);
+    for label in more {
+        let is_new = |known: &Wanted| known.key != label.key || known.value != label.value;
+        if wanted.iter().all(is_new) {
+            wanted.push(label);
+        }
+    }
+    wanted
+}
+
 /// Labels of a plan section: `{key: {"values": [..]}}`.
 pub(crate) fn of_plan(section: Option<&dsl::Map>) -> Vec<Wanted> {
     let Some(section) = section else {

@@ -277,14 +277,8 @@ impl Beginning<'_> {
 
     /// Labels there are, then those of the plan that are new.
     fn wanted_labels(&self) -> Vec<Wanted> {
-        let mut wanted = labels::kept(&self.whole.deployment.labels);
-        for label in labels::of_plan(self.plan.object("labels")) {
-            let is_new = |known: &Wanted| known.key != label.key || known.value != label.value;
-            if wanted.iter().all(is_new) {
-                wanted.push(label);
-            }
-        }
-        wanted
+        let planned = labels::of_plan(self.plan.object("labels"));
+        labels::joined(&self.whole.deployment.labels, planned)
     }
 
     fn gained_labels(&self, wanted: &[Wanted]) -> Vec<Value> {

@@ -238,18 +238,9 @@ pub(crate) fn section<T: serde::de::DeserializeOwned + Default>(
 
 /// What was asked for, then what the plan says; nothing twice.
 fn wanted_labels(deployment: &Deployment, parameters: &Parameters, plan: &Plan) -> Vec<Wanted> {
-    let mut wanted = labels::kept(&deployment.labels);
     let asked = labels::parse(&parameters.labels).unwrap_or_default();
-    for label in asked
-        .into_iter()
-        .chain(labels::of_plan(plan.object("labels")))
-    {
-        let is_new = |known: &Wanted| known.key != label.key || known.value != label.value;
-        if wanted.iter().all(is_new) {
-            wanted.push(label);
-        }
-    }
-    wanted
+    let planned = labels::of_plan(plan.object("labels"));
+    labels::joined(&deployment.labels, asked.into_iter().chain(planned))
 }
 
 /// What a deployment has from its prepared plan.
