@@ -2,19 +2,14 @@
 //! and types come back. The recordings lie beside the checkout (`../shared`) or where
 //! `STRATALOG_SHARED` says; without them there is nothing to send.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use crate::support::{env, manager::Manager};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/transcripts");
 
 fn conformance() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = std::env::var_os("STRATALOG_SHARED").map_or_else(beside, PathBuf::from);
-    shared.join("conformance")
+    env::shared().join("conformance")
 }
 
 #[tokio::test(flavor = "multi_thread")]

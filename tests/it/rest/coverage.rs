@@ -1,14 +1,11 @@
 //! Every path and method of the reference's API has a route, or a reason why not. The sheet of its
 //! endpoints lies beside the checkout (`../shared`) or where `STRATALOG_SHARED` says; without it
 //! there is nothing to compare with.
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::support::server::TestServer;
+use crate::support::{env, server::TestServer};
 
 const MISSING: &str = include_str!("../../data/rest/missing.tsv");
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
@@ -19,9 +16,7 @@ const ROUTES_MIN: usize = 190;
 type Endpoint = (String, String);
 
 fn sheet() -> Option<String> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = std::env::var_os("STRATALOG_SHARED").map_or_else(beside, PathBuf::from);
-    std::fs::read_to_string(shared.join("spec/rest-api.md")).ok()
+    std::fs::read_to_string(env::shared().join("spec/rest-api.md")).ok()
 }
 
 /// The path with every chosen part in one form.

@@ -1,7 +1,7 @@
 //! The private services tests run against, as `cargo xtask test` describes them in the environment.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Reads one variable of the test environment; says how to get it when it is not there.
 fn required(name: &str) -> String {
@@ -57,4 +57,11 @@ fn the_client_is_the_version_we_promise_to_serve() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("7.0.5"), "{text}");
+}
+
+/// What is given to the project and not part of it: beside the checkout, or where
+/// `STRATALOG_SHARED` says.
+pub(crate) fn shared() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    env::var_os("STRATALOG_SHARED").map_or_else(beside, PathBuf::from)
 }
