@@ -8,8 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{self, SigSet, Signal};
+use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -18,22 +20,18 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Interrupt(Arc<AtomicI32>);
 
 impl Interrupt {
-    /// Takes SIGINT, SIGTERM and SIGHUP from now on; call it before the first thread starts.
-    /// Children begin with an empty mask, so they see their signals as ever.
+    /// Takes SIGINT, SIGTERM and SIGHUP from now on. They are not blocked: children inherit what is,
+    /// and would never see a request to end.
     pub(crate) fn install() -> Result<Self> {
-        let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            set.add(signal);
-        }
-        set.thread_block().context("cannot block signals")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot take signals")?;
         let received = Arc::new(AtomicI32::new(0));
         let flag = Arc::clone(&received);
         let main_thread = thread::current();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                while let Ok(signal) = set.wait() {
-                    flag.store(signal as i32, Ordering::SeqCst);
+                for signal in signals.forever() {
+                    flag.store(signal, Ordering::SeqCst);
                     main_thread.unpark();
                 }
             })?;
@@ -60,7 +58,7 @@ impl Interrupt {
         self.wait_or(|| matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
         let received = self.0.load(Ordering::SeqCst);
         // Ctrl-C went to the whole group of the terminal; anything else came to us alone.
-        if received != 0 && received != Signal::SIGINT as i32 && child.try_wait()?.is_none() {
+        if received != 0 && received != SIGINT && child.try_wait()?.is_none() {
             signal::kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
         }
         Ok(child.wait()?.success() && !self.asked())
