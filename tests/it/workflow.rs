@@ -2,6 +2,7 @@
 
 mod cold;
 mod components;
+mod defaults;
 mod dependencies;
 mod healing;
 mod inputs;

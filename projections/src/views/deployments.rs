@@ -268,7 +268,7 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
         Event::DeploymentCreated(e) => rows.put(&created(e)),
         Event::DeploymentChanged(e) => {
             let mut deployment: Deployment = rows.expect(&scoped(&e.tenant, &e.id))?;
-            change(&mut deployment, e)?;
+            deployment.change(e)?;
             rows.put(&deployment)
         }
         Event::DeploymentDeleted(e) => {
@@ -359,59 +359,62 @@ fn kept_consumers(deployment: &Deployment, new: &[LabelEvent]) -> Vec<Label> {
         .collect()
 }
 
-fn change(deployment: &mut Deployment, e: &DeploymentChanged) -> Result<(), Error> {
-    documents(deployment, e)?;
-    set(&mut deployment.description, &e.description);
-    set(&mut deployment.create_execution, &e.create_execution);
-    set(&mut deployment.sub_services_status, &e.sub_services_status);
-    set(
-        &mut deployment.sub_environments_status,
-        &e.sub_environments_status,
-    );
-    if e.latest_execution.is_some() {
-        deployment.latest_execution.clone_from(&e.latest_execution);
-        deployment
-            .latest_execution_status
-            .clone_from(&e.latest_execution_status);
-        deployment
-            .latest_execution_workflow_id
-            .clone_from(&e.latest_execution_workflow_id);
+impl Deployment {
+    /// The deployment after a change.
+    ///
+    /// # Errors
+    /// `EventDocument` for documents that are no JSON.
+    pub fn change(&mut self, e: &DeploymentChanged) -> Result<(), Error> {
+        documents(self, e)?;
+        set(&mut self.description, &e.description);
+        set(&mut self.create_execution, &e.create_execution);
+        set(&mut self.sub_services_status, &e.sub_services_status);
+        set(
+            &mut self.sub_environments_status,
+            &e.sub_environments_status,
+        );
+        if e.latest_execution.is_some() {
+            self.latest_execution.clone_from(&e.latest_execution);
+            self.latest_execution_status
+                .clone_from(&e.latest_execution_status);
+            self.latest_execution_workflow_id
+                .clone_from(&e.latest_execution_workflow_id);
+        }
+        text(&mut self.display_name, &e.display_name);
+        text(&mut self.blueprint_id, &e.blueprint_id);
+        text(&mut self.installation_status, &e.installation_status);
+        text(&mut self.deployment_status, &e.deployment_status);
+        text(&mut self.created_by, &e.created_by);
+        if let Some(site) = &e.site_name {
+            self.site_name = Some(site.clone()).filter(|site| !site.is_empty());
+        }
+        if let Some(flag) = e.runtime_only_evaluation {
+            self.runtime_only_evaluation = flag;
+        }
+        if let Some(visibility) = &e.visibility {
+            self.set_visibility(visibility);
+        }
+        if let Some(labels) = &e.labels {
+            let kept = kept_consumers(self, &labels.labels);
+            self.labels = Label::all(&labels.labels);
+            self.labels.extend(kept);
+            self.environment_type = environment_type(&self.labels);
+        }
+        if let Some(count) = e.sub_services_count {
+            self.sub_services_count = count;
+        }
+        if let Some(count) = e.sub_environments_count {
+            self.sub_environments_count = count;
+        }
+        self.has_sub_deployments = self.sub_services_count + self.sub_environments_count > 0;
+        if let Some(at_ms) = e.created_at_ms {
+            self.created_at = wire(at_ms);
+            self.own.created_at_ms = at_ms;
+        }
+        self.updated_at = Some(wire(e.updated_at_ms));
+        self.own.updated_at_ms = e.updated_at_ms;
+        Ok(())
     }
-    text(&mut deployment.display_name, &e.display_name);
-    text(&mut deployment.blueprint_id, &e.blueprint_id);
-    text(&mut deployment.installation_status, &e.installation_status);
-    text(&mut deployment.deployment_status, &e.deployment_status);
-    text(&mut deployment.created_by, &e.created_by);
-    if let Some(site) = &e.site_name {
-        deployment.site_name = Some(site.clone()).filter(|site| !site.is_empty());
-    }
-    if let Some(flag) = e.runtime_only_evaluation {
-        deployment.runtime_only_evaluation = flag;
-    }
-    if let Some(visibility) = &e.visibility {
-        deployment.set_visibility(visibility);
-    }
-    if let Some(labels) = &e.labels {
-        let kept = kept_consumers(deployment, &labels.labels);
-        deployment.labels = Label::all(&labels.labels);
-        deployment.labels.extend(kept);
-        deployment.environment_type = environment_type(&deployment.labels);
-    }
-    if let Some(count) = e.sub_services_count {
-        deployment.sub_services_count = count;
-    }
-    if let Some(count) = e.sub_environments_count {
-        deployment.sub_environments_count = count;
-    }
-    deployment.has_sub_deployments =
-        deployment.sub_services_count + deployment.sub_environments_count > 0;
-    if let Some(at_ms) = e.created_at_ms {
-        deployment.created_at = wire(at_ms);
-        deployment.own.created_at_ms = at_ms;
-    }
-    deployment.updated_at = Some(wire(e.updated_at_ms));
-    deployment.own.updated_at_ms = e.updated_at_ms;
-    Ok(())
 }
 
 fn text(field: &mut String, change: &Option<String>) {

@@ -120,7 +120,7 @@ pub async fn put(ctx: &Context, caller: &Caller, id: &str, put: &PutGroup) -> Re
     Ok(())
 }
 
-fn check(caller: &Caller, id: &str, put: &PutGroup) -> Result<(), Error> {
+pub(super) fn check(caller: &Caller, id: &str, put: &PutGroup) -> Result<(), Error> {
     if id.is_empty() || id.chars().count() > 256 || id.chars().any(char::is_control) {
         return Err(Error::bad_parameters(
             "The `group_id` argument must have 1 to 256 characters, and no control characters",
@@ -152,7 +152,8 @@ fn inputs(put: &PutGroup) -> Option<String> {
     Some(Value::Object(inputs).to_string())
 }
 
-async fn new(
+/// A group that is about to be made.
+pub(super) async fn new(
     view: &View,
     caller: &Caller,
     id: &str,
@@ -192,7 +193,11 @@ async fn new(
 }
 
 /// The group as it is, about to change.
-async fn changing(view: &View, caller: &Caller, group: DeploymentGroup) -> Result<Changing, Error> {
+pub(super) async fn changing(
+    view: &View,
+    caller: &Caller,
+    group: DeploymentGroup,
+) -> Result<Changing, Error> {
     visibility::require_own(caller, &group.id, &group.tenant_name)?;
     let of = (group.tenant_name.as_str(), group.id.as_str());
     let before: BTreeSet<String> = member_ids(view, of).await?.into_iter().collect();

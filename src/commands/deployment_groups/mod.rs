@@ -1,6 +1,7 @@
 //! Groups of deployments: what is in them, what they create, and what they hand on to it.
 mod change;
 mod created;
+mod defaults;
 mod delete;
 mod labelled;
 mod members;
@@ -13,6 +14,7 @@ use stratalog_schema::{Category, StreamId};
 pub(crate) use change::extended;
 pub use change::{Membership, PatchGroup, PutGroup, patch, put};
 pub use created::NewMember;
+pub(crate) use defaults::Defaults;
 pub use delete::delete;
 
 use crate::{auth::Caller, error::Error, store};

@@ -29,7 +29,7 @@ use crate::{
         json::object,
         labels::{self, Wanted},
         modifications::{Whole, added, documents, extend, modified},
-        node_instances, nodes, own_execution,
+        node_instances, nodes, own_execution, schedules,
         secrets::{self, Opener},
     },
     context::Context,
@@ -95,7 +95,7 @@ pub async fn begin(
                 execution,
                 parameters,
             };
-            beginning.decide(view, &mut decision).await?;
+            beginning.decide((view, opener), &mut decision).await?;
             Ok((decision, ()))
         })
         .await?;
@@ -198,7 +198,11 @@ struct Beginning<'a> {
 }
 
 impl Beginning<'_> {
-    async fn decide(&self, view: &View, decision: &mut Decision) -> Result<(), Error> {
+    async fn decide(
+        &self,
+        (view, opener): (&View, Opener<'_>),
+        decision: &mut Decision,
+    ) -> Result<(), Error> {
         let whole = &self.whole;
         let (nodes, instances) = (documents(&whole.nodes)?, documents(&whole.instances)?);
         let old = self.old_plan(&nodes)?;
@@ -208,13 +212,14 @@ impl Beginning<'_> {
         let differences = NodeDifferences::new(&whole.deployment, &whole.nodes, new)?;
         let modification = self.modification(view, (old.nodes(), &instances)).await?;
         let wanted = self.wanted_labels();
+        let schedules = self.schedules((view, opener), &wanted).await?;
         let mut change = self.described((&steps, &differences), &modification)?;
         self.tell(decision, &PREPARED);
         if self.parameters.options.preview {
             change.state = Some(SUCCESSFUL.to_owned());
             let gained = self.gained_labels(&wanted);
             change.labels_to_create_json = Some(Value::from(gained).to_string());
-            change.schedules_to_create_json = Some("[]".to_owned());
+            change.schedules_to_create_json = Some(Value::from(schedules).to_string());
             change.schedules_to_delete_json = Some("[]".to_owned());
             let of = (
                 whole.deployment.tenant_name.as_str(),
@@ -233,6 +238,21 @@ impl Beginning<'_> {
         let of = stream(&self.update.tenant_name, &self.update.id);
         decision.event(of, Event::DeploymentUpdateChanged(change));
         Ok(())
+    }
+
+    /// The schedules the plan gives the deployment in the end, which must be such that it can.
+    async fn schedules(
+        &self,
+        (view, opener): (&View, Opener<'_>),
+        wanted: &[Wanted],
+    ) -> Result<Vec<Value>, Error> {
+        let mut deployment = self.whole.deployment.clone();
+        deployment.change(&deployments::attributes(&deployment, self.plan))?;
+        let settings =
+            deployments::Settings::of((view, opener), (&deployment, wanted), self.plan).await?;
+        let planned = settings.schedules()?;
+        schedules::follow(view, opener.caller, (&deployment, &planned)).await?;
+        Ok(planned.iter().map(|(id, one)| one.described(id)).collect())
     }
 
     /// What there is, in the form of a plan.

@@ -22,9 +22,13 @@ use crate::{
     commands::{
         deployments,
         json::{list, object},
+        labels,
         modifications::{Whole, related_to},
+        schedules,
+        secrets::Opener,
     },
     context::Context,
+    dsl::Plan,
     error::Error,
     store::{Decision, View},
 };
@@ -98,6 +102,7 @@ pub async fn finish(
     (execution, id): (&Execution, &str),
 ) -> Result<(), Error> {
     let tenant = execution.tenant_name.as_str();
+    let opener = Opener { ctx, caller };
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -119,11 +124,25 @@ pub async fn finish(
             decision.event(stream(tenant, id), Event::DeploymentUpdateChanged(changed));
             let of = deployments::stream(tenant, &update.deployment_id);
             decision.event(of, Event::DeploymentChanged(touched(&update)));
+            decision.extend(scheduled((view, opener), &update).await?);
             decision.telemetry.extend(told(execution, &ENDED));
             Ok((decision, ()))
         })
         .await?;
     Ok(())
+}
+
+/// The schedules of the deployment follow its plan.
+async fn scheduled(
+    (view, opener): (&View, Opener<'_>),
+    update: &DeploymentUpdate,
+) -> Result<Decision, Error> {
+    let deployment = deployments::load(view, &update.tenant_name, &update.deployment_id).await?;
+    let plan = object(update.deployment_plan.as_ref())?;
+    let plan = Plan::new((&plan).into());
+    let labels = labels::kept(&deployment.labels);
+    let settings = deployments::Settings::of((view, opener), (&deployment, &labels), &plan).await?;
+    schedules::follow(view, opener.caller, (&deployment, &settings.schedules()?)).await
 }
 
 /// The deployment was changed now.

@@ -13,33 +13,30 @@ use stratalog_schema::{
     events::{DeploymentChanged, Labels},
 };
 
-use super::{PARENT_LABEL, load, storage::Known, stream};
+use super::{PARENT_LABEL, load, patch::require_parents, settings::Settings, stream};
 use crate::{
     auth::Caller,
     clock,
     commands::{
         blueprints,
+        deployment_groups::Defaults,
         executions::telemetry,
         inter_deployment_dependencies,
         labels::{self, Wanted},
         lookups::Lookups,
         node_instances::{self, NewNodeInstance},
         nodes::{self, NewNode},
+        schedules,
         secrets::{self, Opener},
     },
     context::Context,
     dsl::{
-        self, DslError, Plan, functions,
+        self, DslError, Plan,
         planner::{self, PrepareOptions, RandomIds},
     },
     error::{Error, ErrorCode},
     store::{Decision, View as Reader},
 };
-
-/// Where the settings of a blueprint say what its deployments are called.
-const NAME_KEY: &str = "display_name";
-/// Longest name for people.
-const NAME_CHARS_MAX: usize = 256;
 
 /// Parameters of the execution.
 #[derive(Debug, Default, Deserialize)]
@@ -161,7 +158,7 @@ pub(crate) async fn prepared(
     }
 }
 
-fn failed(message: impl Into<String>) -> Error {
+pub(super) fn failed(message: impl Into<String>) -> Error {
     Error::refused(ErrorCode::DeploymentCreation, message)
 }
 
@@ -186,20 +183,26 @@ async fn decide(
         execution,
         opener,
     } = environment;
-    let wanted = wanted_labels(&deployment, parameters, plan);
+    let mut wanted = wanted_labels(&deployment, parameters, plan);
     require_parent_capabilities(view, &deployment, &wanted, plan).await?;
+    let settings = Settings::of((view, opener), (&deployment, &wanted), plan).await?;
+    let caller = opener.caller.in_tenant(&deployment.tenant_name);
+    let groups = Defaults::find(view, &caller, &settings.groups()?).await?;
+    wanted = labels::joined(
+        &deployment.labels,
+        wanted.into_iter().chain(groups.labels()),
+    );
+    require_parents(view, &deployment, &wanted).await?;
     let new_nodes: Vec<NewNode> = section(plan, "nodes")?;
     let new_instances: Vec<NewNodeInstance> = section(plan, "node_instances")?;
-    let name = display_name((view, opener), &deployment, &wanted, plan).await?;
-    let name = parameters.display_name.clone().or(name);
+    let name = parameters.display_name.clone();
+    let name = name.map_or_else(|| settings.display_name(), |name| Ok(Some(name)))?;
     let by = (clock::now_ms(), deployment.created_by.clone());
     let attached = labels::replaced(&deployment.labels, &wanted, (by.0, &by.1));
     let mut change = attributes(&deployment, plan);
     change.labels = Some(Labels { labels: attached });
-    change.display_name = name.clone().filter(|name| *name != deployment.display_name);
-    if let Some(name) = name {
-        deployment.display_name = name;
-    }
+    change.display_name = name.filter(|name| *name != deployment.display_name);
+    deployment.change(&change)?;
     let lines = [
         "Setting deployment attributes".to_owned(),
         format!("Creating {} nodes", new_nodes.len()),
@@ -222,6 +225,9 @@ async fn decide(
         let created = node_instances::decide_creation(view, &deployment, &new_instances).await?;
         decision.events.extend(created.events);
     }
+    decision.extend(groups.join(&deployment.id));
+    let schedules = settings.schedules()?;
+    decision.extend(schedules::follow(view, &caller, (&deployment, &schedules)).await?);
     inter_deployment_dependencies::replaced_by_plan(view, decision, (&deployment, plan)).await
 }
 
@@ -266,49 +272,6 @@ pub(crate) fn attributes(deployment: &Deployment, plan: &Plan) -> DeploymentChan
         resource_tags_json: text("resource_tags"),
         ..DeploymentChanged::default()
     }
-}
-
-/// The name the blueprint wants its deployments to have, functions evaluated.
-async fn display_name(
-    (view, opener): (&Reader, Opener<'_>),
-    deployment: &Deployment,
-    wanted: &[Wanted],
-    plan: &Plan,
-) -> Result<Option<String>, Error> {
-    let settings = plan.object("deployment_settings");
-    let name = settings.and_then(|settings| settings.get(NAME_KEY));
-    let Some(name) = name.filter(|name| !name.is_null()).cloned() else {
-        return Ok(None);
-    };
-    let mut known = Known::of(deployment)?;
-    if let Some(inputs) = plan.object("inputs") {
-        known.inputs = inputs.clone();
-    }
-    let pair = |label: &Wanted| (label.key.clone(), label.value.clone());
-    known.labels = wanted.iter().map(pair).collect();
-    let context = functions::Context::default();
-    // what is to be evaluated stands in a payload, it is none itself
-    let mut payload = dsl::Map::new();
-    payload.insert(NAME_KEY, name);
-    let payload = dsl::Value::Object(payload);
-    let evaluated = known
-        .evaluate((view, opener), 0, &|storage| {
-            functions::evaluate_runtime(storage, &payload, &context)
-        })
-        .await?
-        .map_err(|error| failed(error.to_string()))?;
-    let name = match evaluated.get(NAME_KEY) {
-        Some(dsl::Value::String(name)) => name.as_ref().to_owned(),
-        Some(other) => other.to_string(),
-        None => return Ok(None),
-    };
-    if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(failed(format!(
-            "The display name must be at most {NAME_CHARS_MAX} characters long and contain no \
-             control characters"
-        )));
-    }
-    Ok(Some(name))
 }
 
 /// What the blueprint takes from its environment must be there.

@@ -6,6 +6,7 @@ mod environment;
 mod evaluate;
 mod inputs;
 mod patch;
+mod settings;
 mod storage;
 mod visibility;
 
@@ -28,6 +29,7 @@ pub(crate) use evaluate::each;
 pub use evaluate::{capabilities, functions, instance, nodes, outputs};
 pub(crate) use patch::require_parents;
 pub use patch::{PatchDeployment, patch};
+pub(crate) use settings::Settings;
 pub use visibility::set_visibility;
 
 /// How the resource is called in messages.

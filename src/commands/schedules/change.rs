@@ -216,13 +216,15 @@ pub async fn create(
     if new.created_at.is_some() {
         caller.require(Permission::SetTimestamp)?;
     }
-    let mut event = event(caller, (deployment_id, id), new)?;
-    let recurrence = Recurrence::new(&new.rule.stored(None)?, event.since_ms, event.until_ms)?;
-    event.next_occurrence_ms = recurrence.next_after(clock::now_ms())?;
+    let event = event(caller, (deployment_id, id), new)?;
     add(ctx, caller, event).await
 }
 
-fn event(
+/// The schedule somebody asks for, checked as far as it can be without its deployment.
+///
+/// # Errors
+/// 400 for rules and times that are none.
+pub(super) fn event(
     caller: &Caller,
     (deployment_id, id): (&str, &str),
     new: &NewSchedule,
@@ -230,6 +232,12 @@ fn event(
     let until = new.until.as_ref().filter(|until| !until.is_null());
     let parameters = new.parameters.clone().map_or(Value::Null, Value::Object);
     let created_at = new.created_at.as_ref().map(labels::moment).transpose()?;
+    let since_ms = times::bound("since", &new.since)?;
+    let until_ms = until
+        .map(|until| times::bound("until", until))
+        .transpose()?;
+    let rule = new.rule.stored(None)?;
+    let recurrence = Recurrence::new(&rule, since_ms, until_ms)?;
     Ok(ScheduleCreated {
         id: id.to_owned(),
         scope: Some(Scope {
@@ -239,18 +247,16 @@ fn event(
         }),
         deployment_id: deployment_id.to_owned(),
         workflow_id: new.workflow_id.clone(),
-        since_ms: times::bound("since", &new.since)?,
-        until_ms: until
-            .map(|until| times::bound("until", until))
-            .transpose()?,
-        rule_json: new.rule.stored(None)?.to_string(),
+        since_ms,
+        until_ms,
+        rule_json: rule.to_string(),
         slip_min: minutes(new.slip)?.unwrap_or(0),
         stop_on_fail: flag("stop_on_fail", new.stop_on_fail.as_ref())?.unwrap_or(false),
         enabled: flag("enabled", new.enabled.as_ref())?.unwrap_or(true),
         parameters_json: parameters.to_string(),
         execution_arguments_json: arguments(new.execution_arguments.as_ref())?.to_string(),
         created_at_ms: created_at.flatten().unwrap_or_else(clock::now_ms),
-        next_occurrence_ms: None,
+        next_occurrence_ms: recurrence.next_after(clock::now_ms())?,
     })
 }
 
@@ -360,7 +366,14 @@ pub async fn update(
     Ok(())
 }
 
-fn changed(schedule: &Schedule, change: &ChangeSchedule) -> Result<ScheduleChanged, Error> {
+/// What a change comes to.
+///
+/// # Errors
+/// 400 for rules and times that are none.
+pub(super) fn changed(
+    schedule: &Schedule,
+    change: &ChangeSchedule,
+) -> Result<ScheduleChanged, Error> {
     let bound = |name: &str, value: &Option<Value>| {
         let value = value.as_ref().filter(|value| !value.is_null());
         value.map(|value| times::bound(name, value)).transpose()

@@ -1,6 +1,7 @@
 //! Schedules: when workflows are started without anybody asking.
 mod change;
 mod due;
+mod planned;
 mod recurrence;
 mod times;
 
@@ -17,6 +18,7 @@ pub use change::{
     ChangeSchedule, NewRule, NewSchedule, create, delete, schedule_execution, update,
 };
 pub use due::{due, occur};
+pub(crate) use planned::{Planned, follow};
 pub use recurrence::Recurrence;
 
 use super::{deployments, visibility};

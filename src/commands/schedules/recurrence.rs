@@ -161,7 +161,7 @@ fn interval(rule: &Value) -> Result<Option<RRule<Unvalidated>>, Error> {
 }
 
 /// `2 weeks`, `30 min`.
-fn recurrence(text: &str) -> Result<(u16, Frequency), Error> {
+pub(super) fn recurrence(text: &str) -> Result<(u16, Frequency), Error> {
     let refuse = || {
         bad(format!(
             "`{text}` is not a legal recurrence expression. Supported format is: <number> \
