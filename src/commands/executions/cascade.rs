@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use stratalog_projections::views::{deployments::Deployment, executions::Execution, scoped};
 
 use super::{
-    ACTIVE,
+    ACTIVE, Restored, StartExecution,
     act::{Action, cancel_in_group, resume_as},
     of_deployment,
+    start::prepare_one,
 };
 use crate::{
+    auth::Caller,
     commands::inter_deployment_dependencies::components_of,
     error::Error,
     store::{self, Decision},
@@ -27,7 +29,7 @@ pub(super) async fn cancelled(
     let mut decision = Decision::nothing();
     let mut statuses = ACTIVE.to_vec();
     statuses.push("queued");
-    for id in components(view, execution).await? {
+    for id in components(view, place(execution)).await? {
         let place = (execution.tenant_name.as_str(), id.as_str());
         for mut other in of_deployment(view, place, &statuses).await? {
             decision.extend(cancel_in_group(view, &mut other, action).await?);
@@ -48,7 +50,7 @@ pub(super) async fn resumed(
 ) -> Result<Decision, Error> {
     let tenant = execution.tenant_name.as_str();
     let mut decision = Decision::nothing();
-    for id in components(view, execution).await? {
+    for id in components(view, place(execution)).await? {
         let found: Option<Deployment> = view.get(&scoped(tenant, &id)).await?;
         let Some(latest) = found.and_then(|deployment| deployment.latest_execution) else {
             continue;
@@ -65,16 +67,52 @@ pub(super) async fn resumed(
     Ok(decision)
 }
 
-/// Ids of the components of an execution's deployment, nearest first.
-async fn components(view: &store::View, execution: &Execution) -> Result<Vec<String>, Error> {
-    let Some(own) = &execution.deployment_id else {
+/// A cascading workflow that begins in a deployment begins in its components. One that cannot begin
+/// in one of them begins nowhere.
+///
+/// # Errors
+/// As those of a start.
+pub(super) async fn begun(
+    view: &store::View,
+    caller: &Caller,
+    command: &StartExecution,
+) -> Result<Decision, Error> {
+    let mut decision = Decision::nothing();
+    let place = (caller.tenant()?, Some(command.deployment_id.as_str()));
+    for id in components(view, place).await? {
+        let command = StartExecution {
+            deployment_id: id,
+            restored: Restored::default(),
+            ..command.clone()
+        };
+        let (begun, prepared, _) = prepare_one(view, caller, &command).await?;
+        if let Some(refusal) = prepared.refusal {
+            return Err(refusal);
+        }
+        decision.extend(begun);
+    }
+    Ok(decision)
+}
+
+/// Where an execution takes place: tenant and deployment.
+fn place(execution: &Execution) -> (&str, Option<&str>) {
+    let id = execution.deployment_id.as_deref();
+    (&execution.tenant_name, id)
+}
+
+/// Ids of the components of a deployment, nearest first.
+async fn components(
+    view: &store::View,
+    (tenant, own): (&str, Option<&str>),
+) -> Result<Vec<String>, Error> {
+    let Some(own) = own.map(str::to_owned) else {
         return Ok(Vec::new());
     };
     let mut known = BTreeSet::from([own.clone()]);
-    let mut found = vec![own.clone()];
+    let mut found = vec![own];
     let mut at = 0;
     while let Some(id) = found.get(at).cloned() {
-        let parts = components_of(view, (&execution.tenant_name, &id)).await?;
+        let parts = components_of(view, (tenant, &id)).await?;
         found.extend(parts.into_iter().filter(|part| known.insert(part.clone())));
         at += 1;
     }

@@ -12,11 +12,12 @@ use stratalog_projections::{
 use stratalog_schema::Meta;
 
 use super::{
-    ACTIVE, available,
-    start::{check_environment, workflow},
+    ACTIVE, StartExecution, available, cascade, parameters_of,
+    start::{cascades, check_environment, workflow},
     status::status_decision,
 };
 use crate::{
+    auth::Caller,
     commands::{deployments::CREATE_WORKFLOW, maintenance},
     context::Context,
     error::Error,
@@ -63,9 +64,12 @@ async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
         if !may_begin {
             continue;
         }
-        let outcome = match unavailable(view, &execution).await? {
-            None => ("pending", None),
-            Some(reason) => (
+        let outcome = match available(view, &execution).await? {
+            Ok(cascaded) => {
+                decision.extend(cascaded);
+                ("pending", None)
+            }
+            Err(reason) => (
                 "failed",
                 Some(format!("Error dequeueing execution: {reason}")),
             ),
@@ -169,32 +173,61 @@ fn in_states(statuses: &[&str]) -> ListQuery {
         .with(Condition::AnyOf("status".to_owned(), statuses))
 }
 
-/// Why it cannot run after all.
-async fn unavailable(view: &store::View, execution: &Execution) -> Result<Option<String>, Error> {
+/// What begins together with it in components; or why it cannot run after all.
+async fn available(
+    view: &store::View,
+    execution: &Execution,
+) -> Result<Result<Decision, String>, Error> {
     let Some(id) = &execution.deployment_id else {
-        return Ok(None);
+        return Ok(Ok(Decision::nothing()));
     };
     let deployment: Option<Deployment> = view.get(&scoped(&execution.tenant_name, id)).await?;
     let Some(deployment) = deployment else {
-        return Ok(Some(format!("the deployment {id} is gone")));
+        return Ok(Err(format!("the deployment {id} is gone")));
     };
+    match begun(view, execution, &deployment).await {
+        Ok(cascaded) => Ok(Ok(cascaded)),
+        Err(Error::Refused { message, .. }) => Ok(Err(message)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn begun(
+    view: &store::View,
+    execution: &Execution,
+    deployment: &Deployment,
+) -> Result<Decision, Error> {
     if !super::is_system(&execution.workflow_id) {
-        match check_environment(view, &deployment).await {
-            Ok(()) => {}
-            Err(Error::Refused { message, .. }) => return Ok(Some(message)),
-            Err(error) => return Err(error),
-        }
+        check_environment(view, deployment).await?;
     }
-    let checked = match workflow(Some(&deployment), &execution.workflow_id) {
-        Ok(Some(spec)) if !execution.own.force && !execution.resume => {
-            available::check(view, &deployment, (&execution.workflow_id, &spec)).await
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
+    let Some(spec) = workflow(Some(deployment), &execution.workflow_id)? else {
+        return Ok(Decision::nothing());
     };
-    match checked {
-        Ok(()) => Ok(None),
-        Err(Error::Refused { message, .. }) => Ok(Some(message)),
-        Err(error) => Err(error),
+    if execution.resume {
+        return Ok(Decision::nothing());
     }
+    if !execution.own.force {
+        available::check(view, deployment, (&execution.workflow_id, &spec)).await?;
+    }
+    if !cascades(&spec) {
+        return Ok(Decision::nothing());
+    }
+    let mut caller = Caller::system(&execution.tenant_name);
+    caller.username.clone_from(&execution.created_by);
+    cascade::begun(view, &caller, &command(execution)?).await
+}
+
+/// What was asked for when it began to wait.
+fn command(execution: &Execution) -> Result<StartExecution, Error> {
+    Ok(StartExecution {
+        deployment_id: execution.deployment_id.clone().unwrap_or_default(),
+        workflow_id: execution.workflow_id.clone(),
+        parameters: parameters_of(execution)?,
+        allow_custom_parameters: execution.allow_custom_parameters,
+        force: execution.own.force,
+        dry_run: execution.is_dry_run,
+        queue: true,
+        wait_after_fail_s: Some(execution.own.wait_after_fail_s),
+        ..StartExecution::default()
+    })
 }

@@ -3,9 +3,10 @@ use serde_json::json;
 use stratalog_projections::views::deployments::Deployment;
 
 use super::{
-    NewExecution, StartExecution,
+    NewExecution, StartExecution, cascade,
     start::{
-        check_environment, checked, fill, merged, refused, rest_on_deployment, waiting, workflow,
+        cascades, check_environment, checked, fill, merged, refused, rest_on_deployment, waiting,
+        workflow,
     },
 };
 use crate::{
@@ -74,7 +75,15 @@ pub(crate) async fn prepare_in_group(
         return Ok(waits(refused(new, error)?.0));
     }
     checked?;
-    let (decision, _) = rest_on_deployment(view, Some(deployment), new).await?;
+    let cascaded = match spec.is_some_and(|spec| cascades(&spec)) {
+        true => cascade::begun(view, caller, command).await,
+        false => Ok(Decision::nothing()),
+    };
+    if let Err(error @ Error::Refused { .. }) = cascaded {
+        return Ok(waits(refused(new, error)?.0));
+    }
+    let (mut decision, _) = rest_on_deployment(view, Some(deployment), new).await?;
+    decision.extend(cascaded?);
     Ok(Member {
         decision,
         begins: true,

@@ -6,7 +6,7 @@ use stratalog_projections::{
 };
 use stratalog_schema::Event;
 
-use super::{NewExecution, available, is_hidden, is_system, of_deployment, parameters};
+use super::{NewExecution, available, cascade, is_hidden, is_system, of_deployment, parameters};
 use crate::{
     auth::{Caller, Permission},
     commands::inter_deployment_dependencies::{Disturbance, check_dependents},
@@ -95,6 +95,8 @@ pub(crate) struct Prepared {
     pub id: String,
     /// Why it failed already.
     pub refusal: Option<Error>,
+    /// Whether it neither waits nor failed.
+    pub begins: bool,
 }
 
 /// Creates an execution; the executor sees it in the log and runs it.
@@ -121,7 +123,7 @@ pub async fn start(
     }
 }
 
-/// What a start comes to.
+/// What a start comes to. A cascading workflow begins in the components of the deployment, too.
 ///
 /// # Errors
 /// Those of [`start`] that leave nothing behind.
@@ -130,6 +132,19 @@ pub(crate) async fn prepare(
     caller: &Caller,
     command: &StartExecution,
 ) -> Result<(Decision, Prepared), Error> {
+    let (mut decision, prepared, is_cascading) = prepare_one(view, caller, command).await?;
+    if is_cascading && prepared.begins {
+        decision.extend(cascade::begun(view, caller, command).await?);
+    }
+    Ok((decision, prepared))
+}
+
+/// As [`prepare`], but for the components; whether there is anything to be done about them.
+pub(super) async fn prepare_one(
+    view: &store::View,
+    caller: &Caller,
+    command: &StartExecution,
+) -> Result<(Decision, Prepared, bool), Error> {
     let deployment: Option<Deployment> = match command.deployment_id.as_str() {
         "" => {
             caller.require(Permission::SetExecutionDetails)?;
@@ -154,17 +169,25 @@ pub(crate) async fn prepare(
     fill(&mut new, command, spec.is_none());
     if let Some(status) = &command.restored.force_status {
         status.clone_into(&mut new.event_mut().status);
-        return created(new);
+        let (decision, prepared) = created(new)?;
+        return Ok((decision, prepared, false));
     }
     let Some(deployment) = &deployment else {
-        return queued(view, command, None, new).await;
+        let (decision, prepared) = queued(view, command, None, new).await?;
+        return Ok((decision, prepared, false));
     };
     let checked = checked(view, deployment, command, (spec.as_ref(), &merged)).await;
-    if let Err(error @ Error::Refused { .. }) = checked {
-        return refused(new, error);
-    }
-    checked?;
-    queued(view, command, Some(deployment), new).await
+    let (decision, prepared) = match checked {
+        Ok(()) => queued(view, command, Some(deployment), new).await?,
+        Err(error @ Error::Refused { .. }) => refused(new, error)?,
+        Err(error) => return Err(error),
+    };
+    Ok((decision, prepared, spec.is_some_and(|spec| cascades(&spec))))
+}
+
+/// Whether a declared workflow begins in components, too.
+pub(super) fn cascades(spec: &Map<String, Value>) -> bool {
+    spec.get("is_cascading") == Some(&Value::Bool(true))
 }
 
 /// What the environment's own creation says about running anything in it.
@@ -299,7 +322,12 @@ fn created(new: NewExecution) -> Result<(Decision, Prepared), Error> {
     let id = new.id().to_owned();
     let mut decision = Decision::nothing();
     decision.events.push(new.into_event());
-    Ok((decision, Prepared { id, refusal: None }))
+    let prepared = Prepared {
+        id,
+        refusal: None,
+        begins: false,
+    };
+    Ok((decision, prepared))
 }
 
 /// It waits in the queue; why is noted.
@@ -381,7 +409,8 @@ pub(super) async fn rest_on_deployment(
     new: NewExecution,
 ) -> Result<(Decision, Prepared), Error> {
     let event = deployment.map(|deployment| super::status::latest(deployment, &new));
-    let (mut decision, outcome) = created(new)?;
+    let (mut decision, mut outcome) = created(new)?;
+    outcome.begins = true;
     if let Some(event) = event {
         let stream = super::status::deployment_stream(&event.tenant, &event.id);
         decision.rests_on(view, stream.clone()).await?;

@@ -159,7 +159,7 @@ async fn start(
         ..StartExecution::default()
     };
     match executions::prepare(view, caller, &command).await {
-        Ok((started, Prepared { id, refusal })) => {
+        Ok((started, Prepared { id, refusal, .. })) => {
             event.execution_id = Some(id);
             event.reason = refusal.map(|error| error.to_string()).unwrap_or_default();
             decision.events.extend(started.events);

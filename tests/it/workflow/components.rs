@@ -238,3 +238,68 @@ async fn cancelling_reaches_components() {
     assert_eq!(status_of(&manager, "blueprints/slow").await, 200);
     manager.stop().await;
 }
+
+/// A node that notes that it was poked, and the workflow that pokes: everything below, too.
+const POKED: &str = "
+  poked:
+    type: cloudify.nodes.Root
+    interfaces:
+      test:
+        poke:
+          implementation: |
+            #!/bin/bash
+            ctx instance runtime-properties poked yes
+          executor: central_deployment_agent
+workflows:
+  poke:
+    mapping: default_workflows.cloudify.plugins.workflows.execute_operation
+    is_cascading: true
+    parameters:
+      operation: {default: test.poke}
+      operation_kwargs: {default: {}}
+      allow_kwargs_override: {default: null}
+      run_by_dependency_order: {default: false}
+      type_names: {default: []}
+      node_ids: {default: [poked]}
+      node_instance_ids: {default: []}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cascading_workflow_begins_in_components_when_it_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join("go-on");
+    let slow = SLOW.replace("MARKER", marker.to_str().unwrap()) + POKED;
+    let around = AROUND.to_owned() + POKED;
+    let manager = Manager::new().await;
+    manager.deploy("slow", &[("blueprint.yaml", &slow)]).await;
+    manager
+        .deploy("whole", &[("blueprint.yaml", &around)])
+        .await;
+    let install = manager.start("whole", "install", json!({})).await;
+    until(async || directory.path().join("go-on.began").exists()).await;
+    let of_part = "executions?deployment_id=part&workflow_id=poke";
+    let poke = manager.start("whole", "poke", json!({"queue": true})).await;
+    let waiting = manager.get(&format!("executions/{poke}")).await;
+    assert_eq!(waiting["status"], "queued", "{waiting}");
+    assert_eq!(manager.list(of_part).await.len(), 0);
+
+    std::fs::write(&marker, "").unwrap();
+    for execution in [&install, &poke] {
+        let end = manager.end(execution).await;
+        assert_eq!(end["status"], "terminated", "{end}");
+    }
+    let [inner] = &manager.list(of_part).await[..] else {
+        panic!("one execution in the component");
+    };
+    assert_eq!(inner["created_by"], "admin");
+    let end = manager.end(inner["id"].as_str().unwrap()).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    for deployment in ["whole", "part"] {
+        let query = format!("node-instances?deployment_id={deployment}&node_id=poked");
+        let poked = manager.list(&query).await.remove(0);
+        assert_eq!(poked["runtime_properties"]["poked"], "yes", "{poked}");
+    }
+    run(&manager, "whole", "poke").await;
+    assert_eq!(manager.list(of_part).await.len(), 2);
+    manager.stop().await;
+}
