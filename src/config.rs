@@ -71,6 +71,8 @@ pub struct Settings {
     pub internal_listen: SocketAddr,
     /// Name or address under which workers and agents reach this manager.
     pub advertised_host: String,
+    /// Whether this process runs executions, schedules and operations, or only serves requests.
+    pub run_executions: bool,
     /// Password of the first user, needed once: when the log is empty.
     pub admin_password: Option<Hidden>,
     /// Python with the plugins' libraries, for the worker.
@@ -114,6 +116,7 @@ impl Default for Settings {
             rest_listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             internal_listen: SocketAddr::from(([127, 0, 0, 1], 53333)),
             advertised_host: "127.0.0.1".to_owned(),
+            run_executions: true,
             admin_password: None,
             python: PathBuf::from("python3"),
             resident_interpreters: true,

@@ -8,9 +8,10 @@ use crate::{
     views::{
         agents, blueprints, config, deployment_group_members, deployment_groups,
         deployment_modifications, deployment_updates, deployments, execution_groups, executions,
-        files, filters, inter_deployment_dependencies, maintenance, node_instances, nodes,
-        operations, permissions, plugins, plugins_updates, provider_context, schedules, secrets,
-        secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups, users,
+        files, filters, hierarchy, inter_deployment_dependencies, maintenance, node_instances,
+        nodes, operations, permissions, plugins, plugins_updates, provider_context, schedules,
+        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
+        users,
     },
 };
 
@@ -47,6 +48,11 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     permissions::needs(event, needs);
     plugins::needs(event, needs);
     plugins_updates::needs(event, needs);
+}
+
+/// What else is to be fetched, now that rows are there that name others: ask until there is nothing.
+pub fn more_needs(rows: &Rows) -> Needs {
+    hierarchy::above(rows)
 }
 
 /// Applies one event to the working set. Deterministic: the same events give the same rows.

@@ -44,6 +44,11 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Whether nothing is needed.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.links.is_empty()
+    }
+
     /// One row.
     pub fn key(&mut self, view: View, key: impl Into<String>) {
         self.keys.entry(view).or_default().insert(key.into());
@@ -88,6 +93,19 @@ impl Rows {
     /// The row's current version as stored.
     pub fn row(&self, view: View, key: &str) -> Option<&Row> {
         self.current.get(&(view, key.to_owned()))?.as_ref()
+    }
+
+    /// Whether it is known if there is such a row.
+    pub(crate) fn holds(&self, view: View, key: &str) -> bool {
+        self.current.contains_key(&(view, key.to_owned()))
+    }
+
+    /// The current rows of a view.
+    pub(crate) fn all(&self, view: View) -> impl Iterator<Item = &Row> {
+        self.current
+            .iter()
+            .filter(move |((of, _), _)| *of == view)
+            .filter_map(|(_, row)| row.as_ref())
     }
 
     /// The resource, if it exists.

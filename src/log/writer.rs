@@ -412,11 +412,14 @@ async fn fold_batch(session: &Session, building: &Building) -> Result<(Written, 
         stratalog_projections::fold::needs(&prepared.recorded.event, &mut needs);
     }
     let mut rows = Rows::default();
-    session.latest().preload(&mut needs, &mut rows);
-    session
-        .applier()
-        .load(session.client(), needs, &mut rows)
-        .await?;
+    while !needs.is_empty() {
+        session.latest().preload(&mut needs, &mut rows);
+        session
+            .applier()
+            .load(session.client(), needs, &mut rows)
+            .await?;
+        needs = stratalog_projections::fold::more_needs(&rows);
+    }
     let mut events = Vec::with_capacity(building.events.len());
     let mut leaves = Vec::with_capacity(building.events.len() + building.telemetry.len());
     for prepared in &building.events {

@@ -15,6 +15,9 @@ use crate::{
 
 /// Starts them.
 pub(super) fn start(running: &Running) {
+    if !running.ctx.settings.run_executions {
+        return tracing::info!("executions are left to other processes");
+    }
     executor(running);
     scheduler(running);
     let Some(broker) = running.ctx.broker.clone() else {

@@ -10,8 +10,11 @@ use stratalog_schema::{
 };
 
 use super::{
-    Json, Label, blueprints::set, inter_deployment_dependencies::CONSUMER_LABEL, json, scope,
-    scoped,
+    Json, Label,
+    blueprints::set,
+    hierarchy::{self, Below, Parent},
+    inter_deployment_dependencies::{self, CONSUMER_LABEL},
+    json, scope, scoped,
 };
 use crate::{
     Error,
@@ -22,7 +25,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "deployments",
-    version: 3,
+    version: 4,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("updated_at", Kind::Int),
@@ -203,6 +206,15 @@ pub struct Own {
     pub created_at_ms: i64,
     /// Latest change; milliseconds since the epoch.
     pub updated_at_ms: i64,
+    /// How it is itself, whatever is below it.
+    #[serde(default)]
+    pub status: String,
+    /// What is below it.
+    #[serde(default, skip_serializing_if = "Below::is_nothing")]
+    pub below: Below,
+    /// Who counts it among what is below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counted_in: Vec<Parent>,
 }
 
 /// What is stored beside the document.
@@ -261,19 +273,37 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
         _ => return,
     };
     needs.key(View::Deployments, scoped(&tenant, id));
+    let labels = match event {
+        Event::DeploymentCreated(e) => &e.labels[..],
+        Event::DeploymentChanged(DeploymentChanged {
+            labels: Some(labels),
+            ..
+        }) => &labels.labels[..],
+        _ => return,
+    };
+    // who is a consumer of its parents for another reason, too, stays one
+    inter_deployment_dependencies::siblings(needs, Some(id));
+    for label in labels {
+        if label.key == hierarchy::PARENT_LABEL {
+            needs.key(View::Deployments, scoped(&tenant, &label.value));
+        }
+    }
 }
 
 pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
     match event {
-        Event::DeploymentCreated(e) => rows.put(&created(e)),
+        Event::DeploymentCreated(e) => hierarchy::put(rows, None, created(e)),
         Event::DeploymentChanged(e) => {
-            let mut deployment: Deployment = rows.expect(&scoped(&e.tenant, &e.id))?;
-            deployment.change(e)?;
-            rows.put(&deployment)
+            let before: Deployment = rows.expect(&scoped(&e.tenant, &e.id))?;
+            let mut after = before.clone();
+            after.change(e)?;
+            hierarchy::put(rows, Some(&before), after)
         }
         Event::DeploymentDeleted(e) => {
-            rows.remove(View::Deployments, &scoped(&e.tenant, &e.id));
-            Ok(())
+            let key = scoped(&e.tenant, &e.id);
+            let before: Option<Deployment> = rows.get(&key)?;
+            rows.remove(View::Deployments, &key);
+            before.map_or(Ok(()), |before| hierarchy::removed(rows, &before))
         }
         _ => Ok(()),
     }
@@ -326,6 +356,8 @@ fn created(e: &DeploymentCreated) -> Deployment {
         own: Own {
             created_at_ms: e.created_at_ms,
             updated_at_ms: e.created_at_ms,
+            status: e.deployment_status.clone(),
+            ..Own::default()
         },
         visibility: String::new(),
         tenant_name: scope.tenant,
@@ -368,11 +400,6 @@ impl Deployment {
         documents(self, e)?;
         set(&mut self.description, &e.description);
         set(&mut self.create_execution, &e.create_execution);
-        set(&mut self.sub_services_status, &e.sub_services_status);
-        set(
-            &mut self.sub_environments_status,
-            &e.sub_environments_status,
-        );
         if e.latest_execution.is_some() {
             self.latest_execution.clone_from(&e.latest_execution);
             self.latest_execution_status
@@ -383,7 +410,7 @@ impl Deployment {
         text(&mut self.display_name, &e.display_name);
         text(&mut self.blueprint_id, &e.blueprint_id);
         text(&mut self.installation_status, &e.installation_status);
-        text(&mut self.deployment_status, &e.deployment_status);
+        text(&mut self.own.status, &e.deployment_status);
         text(&mut self.created_by, &e.created_by);
         if let Some(site) = &e.site_name {
             self.site_name = Some(site.clone()).filter(|site| !site.is_empty());
@@ -400,20 +427,25 @@ impl Deployment {
             self.labels.extend(kept);
             self.environment_type = environment_type(&self.labels);
         }
-        if let Some(count) = e.sub_services_count {
-            self.sub_services_count = count;
-        }
-        if let Some(count) = e.sub_environments_count {
-            self.sub_environments_count = count;
-        }
-        self.has_sub_deployments = self.sub_services_count + self.sub_environments_count > 0;
         if let Some(at_ms) = e.created_at_ms {
             self.created_at = wire(at_ms);
             self.own.created_at_ms = at_ms;
         }
         self.updated_at = Some(wire(e.updated_at_ms));
         self.own.updated_at_ms = e.updated_at_ms;
+        self.sum_up();
         Ok(())
+    }
+
+    /// Shows what is below it.
+    pub(super) fn sum_up(&mut self) {
+        let summary = self.own.below.all();
+        self.deployment_status = hierarchy::worst(&self.own.status, &summary);
+        self.sub_services_status = summary.services_status.map(str::to_owned);
+        self.sub_environments_status = summary.environments_status.map(str::to_owned);
+        self.sub_services_count = summary.services;
+        self.sub_environments_count = summary.environments;
+        self.has_sub_deployments = summary.services + summary.environments > 0;
     }
 }
 

@@ -136,6 +136,7 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
         }
         Event::InterDeploymentDependenciesRetargeted(e) => {
             siblings(needs, e.source_deployment_id.as_ref());
+            target(needs, &e.tenant, e.source_deployment_id.as_ref());
             for one in &e.dependencies {
                 needs.key(VIEW, scoped(&e.tenant, &one.id));
                 target(needs, &e.tenant, one.former_target.as_ref());
@@ -144,6 +145,7 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
         }
         Event::InterDeploymentDependenciesDeleted(e) => {
             siblings(needs, e.source_deployment_id.as_ref());
+            target(needs, &e.tenant, e.source_deployment_id.as_ref());
             for one in &e.dependencies {
                 needs.key(VIEW, scoped(&e.tenant, &one.id));
                 target(needs, &e.tenant, one.target_deployment_id.as_ref());
@@ -164,7 +166,7 @@ fn target(needs: &mut Needs, tenant: &str, id: Option<&String>) {
 }
 
 /// Whether the source still uses a target is found out among its other dependencies.
-fn siblings(needs: &mut Needs, source: Option<&String>) {
+pub(super) fn siblings(needs: &mut Needs, source: Option<&String>) {
     if let Some(source) = source {
         needs.link(VIEW, SOURCE, source);
     }
@@ -267,22 +269,42 @@ fn deleted(e: &InterDeploymentDependenciesDeleted, rows: &mut Rows) -> Result<()
 /// The target carries the source's label.
 fn consumed(
     rows: &mut Rows,
-    (tenant, target): (&str, &str),
+    target: (&str, &str),
     (source, at_ms): (Option<&String>, i64),
     created_by: &str,
 ) -> Result<(), Error> {
-    let found: Option<Deployment> = rows.get(&scoped(tenant, target))?;
-    let (Some(mut deployment), Some(source)) = (found, source) else {
+    let Some(source) = source else {
         return Ok(());
     };
-    if deployment.labels.iter().any(|label| names(label, source)) {
-        return Ok(());
-    }
-    deployment.labels.push(Label {
+    let like = Label {
         key: CONSUMER_LABEL.to_owned(),
         value: source.clone(),
         created_at: wire(at_ms),
         created_by: created_by.to_owned(),
+    };
+    attach(rows, target, (source, &like))
+}
+
+/// A deployment carries a consumer's label, made when and by whom another one was.
+///
+/// # Errors
+/// Rows that cannot be read or written.
+pub(super) fn attach(
+    rows: &mut Rows,
+    (tenant, target): (&str, &str),
+    (consumer, like): (&str, &Label),
+) -> Result<(), Error> {
+    let found: Option<Deployment> = rows.get(&scoped(tenant, target))?;
+    let Some(mut deployment) = found else {
+        return Ok(());
+    };
+    if deployment.labels.iter().any(|label| names(label, consumer)) {
+        return Ok(());
+    }
+    deployment.labels.push(Label {
+        key: CONSUMER_LABEL.to_owned(),
+        value: consumer.to_owned(),
+        ..like.clone()
     });
     rows.put(&deployment)
 }
@@ -291,28 +313,50 @@ fn consumed(
 fn released(
     rows: &mut Rows,
     (tenant, source): (&str, Option<&String>),
-    mut targets: BTreeSet<&String>,
+    targets: BTreeSet<&String>,
 ) -> Result<(), Error> {
     let Some(source) = source else {
         return Ok(());
     };
-    for key in of_tenant(rows.find(VIEW, SOURCE, source), tenant) {
+    for target in targets {
+        detach(rows, (tenant, target), source)?;
+    }
+    Ok(())
+}
+
+/// A deployment loses the label of a consumer that neither uses it nor is below it.
+///
+/// # Errors
+/// Rows that cannot be read or written.
+pub(super) fn detach(
+    rows: &mut Rows,
+    (tenant, target): (&str, &str),
+    consumer: &str,
+) -> Result<(), Error> {
+    let child: Option<Deployment> = rows.get(&scoped(tenant, consumer))?;
+    if child.is_some_and(|child| {
+        child
+            .own
+            .counted_in
+            .iter()
+            .any(|parent| parent.id == target)
+    }) {
+        return Ok(());
+    }
+    for key in of_tenant(rows.find(VIEW, SOURCE, consumer), tenant) {
         let other: InterDeploymentDependency = rows.expect(&key)?;
-        if !other.dependency_creator.starts_with(COMPONENT)
-            && let Some(target) = &other.target_deployment_id
-        {
-            targets.remove(target);
+        let uses = !other.dependency_creator.starts_with(COMPONENT);
+        if uses && other.target_deployment_id.as_deref() == Some(target) {
+            return Ok(());
         }
     }
-    for target in targets {
-        let Some(mut deployment) = rows.get::<Deployment>(&scoped(tenant, target))? else {
-            continue;
-        };
-        let before = deployment.labels.len();
-        deployment.labels.retain(|label| !names(label, source));
-        if deployment.labels.len() < before {
-            rows.put(&deployment)?;
-        }
+    let Some(mut deployment) = rows.get::<Deployment>(&scoped(tenant, target))? else {
+        return Ok(());
+    };
+    let before = deployment.labels.len();
+    deployment.labels.retain(|label| !names(label, consumer));
+    if deployment.labels.len() < before {
+        rows.put(&deployment)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod execution_groups;
 pub mod executions;
 pub mod files;
 pub mod filters;
+pub mod hierarchy;
 pub mod inter_deployment_dependencies;
 pub mod maintenance;
 pub mod node_instances;

@@ -24,6 +24,7 @@ use crate::{
         json::{list, object},
         labels,
         modifications::{Whole, related_to},
+        operations::{self, UpdateStored},
         schedules,
         secrets::Opener,
     },
@@ -125,6 +126,8 @@ pub async fn finish(
             let of = deployments::stream(tenant, &update.deployment_id);
             decision.event(of, Event::DeploymentChanged(touched(&update)));
             decision.extend(scheduled((view, opener), &update).await?);
+            let touched = touched_operations(&update);
+            decision.extend(operations::stored_anew(view, tenant, &touched).await?);
             decision.telemetry.extend(told(execution, &ENDED));
             Ok((decision, ()))
         })
@@ -143,6 +146,35 @@ async fn scheduled(
     let labels = labels::kept(&deployment.labels);
     let settings = deployments::Settings::of((view, opener), (&deployment, &labels), &plan).await?;
     schedules::follow(view, opener.caller, (&deployment, &settings.schedules()?)).await
+}
+
+/// Operations that the update changes, as its steps name them: those of nodes, and those of their
+/// relationships, which are named by their place.
+fn touched_operations(update: &DeploymentUpdate) -> Vec<UpdateStored> {
+    let mut touched: Vec<UpdateStored> = Vec::new();
+    for step in &update.steps {
+        let words: Vec<&str> = step.entity_id.iter().map(String::as_str).collect();
+        let (node, operation, place) = match words[..] {
+            ["nodes", node, "operations", operation, ..] => (node, operation, None),
+            ["nodes", node, "relationships", index, key, operation, ..] => {
+                let index = index.trim_matches(['[', ']']).parse().ok();
+                let Some(index) = index else { continue };
+                (node, operation, Some((key.to_owned(), index)))
+            }
+            _ => continue,
+        };
+        let what = UpdateStored {
+            deployment_id: update.deployment_id.clone(),
+            node_id: node.to_owned(),
+            operation: operation.to_owned(),
+            key: place.clone().map(|(key, _)| key),
+            rel_index: place.map(|(_, index)| index),
+        };
+        if !touched.contains(&what) {
+            touched.push(what);
+        }
+    }
+    touched
 }
 
 /// The deployment was changed now.

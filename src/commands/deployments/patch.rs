@@ -1,4 +1,6 @@
 //! Changes of a deployment by hand, and by workflows that make environments elsewhere.
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use stratalog_projections::views::{deployments::Deployment, executions::Execution, scoped};
@@ -274,15 +276,44 @@ pub(crate) async fn require_parents(
                 format!("Deployment {parent} cannot be its own parent"),
             ));
         }
-        let key = scoped(&deployment.tenant_name, parent);
-        if view.row(MODEL.0, &key).await?.is_none() {
+        let above = ancestors(view, &deployment.tenant_name, parent).await?;
+        if above.is_empty() {
             return Err(Error::refused(
                 ErrorCode::DeploymentParentNotFound,
                 format!("Deployment parent with ID `{parent}` was not found"),
             ));
         }
+        if above.contains(&deployment.id) {
+            return Err(Error::refused(
+                ErrorCode::Conflict,
+                format!(
+                    "Deployment {} is above {parent}: that would be a cycle of parents",
+                    deployment.id
+                ),
+            ));
+        }
     }
     Ok(())
+}
+
+/// Ids of a deployment and of all that are above it; none when it does not exist.
+async fn ancestors(view: &View, tenant: &str, id: &str) -> Result<BTreeSet<String>, Error> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![id.to_owned()];
+    while let Some(id) = next.pop() {
+        if found.contains(&id) {
+            continue;
+        }
+        let deployment: Option<Deployment> = view.get(&scoped(tenant, &id)).await?;
+        let Some(deployment) = deployment else {
+            continue;
+        };
+        found.insert(id);
+        let labels = deployment.labels.into_iter();
+        let parents = labels.filter(|label| label.key == PARENT_LABEL);
+        next.extend(parents.map(|label| label.value));
+    }
+    Ok(found)
 }
 
 /// What the change names must exist.

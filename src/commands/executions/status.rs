@@ -245,16 +245,6 @@ async fn effect(
         _ if is_active => "good",
         _ => "requires_attention",
     };
-    let below = [
-        &deployment.sub_services_status,
-        &deployment.sub_environments_status,
-    ];
-    let below = below.into_iter().filter_map(Option::as_deref);
-    let worst = below.fold(own, |worst, status| match (worst, status) {
-        ("requires_attention", _) | (_, "requires_attention") => "requires_attention",
-        ("in_progress", _) | (_, "in_progress") => "in_progress",
-        _ => "good",
-    });
     Ok(DeploymentChanged {
         id: deployment.id.clone(),
         tenant: deployment.tenant_name.clone(),
@@ -266,7 +256,7 @@ async fn effect(
         latest_execution_finished_operations: Some(execution.finished_operations),
         installation_status: is_end(&execution.status)
             .then(|| if is_active { "active" } else { "inactive" }.to_owned()),
-        deployment_status: Some(worst.to_owned()),
+        deployment_status: Some(own.to_owned()),
         ..DeploymentChanged::default()
     })
 }

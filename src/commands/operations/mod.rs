@@ -12,6 +12,7 @@ use stratalog_schema::{
     events::{OperationChange, OperationDeleted, OperationsChanged},
 };
 
+pub(crate) use store::stored_anew;
 pub use store::{NewOperation, UpdateStored, add, update_stored};
 
 use super::executions::{self, stream, telemetry::TaskEvent};

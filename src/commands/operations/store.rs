@@ -15,7 +15,7 @@ use crate::{
     commands::{executions::stream, tasks_graphs},
     context::Context,
     error::{Error, ErrorCode},
-    store::Decision,
+    store::{Decision, View as Reader},
 };
 
 /// An operation to be stored.
@@ -94,7 +94,7 @@ pub async fn add(
 }
 
 /// Which stored operations a deployment update touches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateStored {
     /// The deployment.
     pub deployment_id: String,
@@ -118,47 +118,75 @@ pub async fn update_stored(
     what: &UpdateStored,
 ) -> Result<i64, Error> {
     caller.require(Permission::Operations)?;
-    let (appended, ()) =
-        ctx.store
-            .command(&caller.meta(), None, async |view| {
-                let view = &*view;
-                let tenant = caller.tenant()?;
-                let key = Node::key_of(tenant, &what.deployment_id, &what.node_id);
-                let node: Option<Node> = view.get(&key).await?;
-                let node = node.ok_or_else(|| Error::not_found("Node", &what.node_id))?;
-                let inputs = declared_inputs(&node, what)?;
-                let query = ListQuery::all(View::Operations, Scope::Everything).with(
-                    Condition::AnyOf("deployment_id".to_owned(), vec![what.deployment_id.clone()]),
-                );
-                let states = ["rescheduled", "failed", "pending"]
-                    .map(str::to_owned)
-                    .to_vec();
-                let query = query.with(Condition::AnyOf("state".to_owned(), states));
-                let operations: Vec<Operation> = view.select_as(&query).await?;
-                let mut decision = Decision::nothing();
-                for operation in operations.iter().filter(|o| o.tenant_name == tenant) {
-                    let Some(parameters) = refreshed(operation, what, &inputs)? else {
-                        continue;
-                    };
-                    let event = OperationsChanged {
-                        execution_id: operation.own.execution_id.clone(),
-                        tenant: tenant.to_owned(),
-                        changes: vec![OperationChange {
-                            id: operation.id.clone(),
-                            state: operation.state.clone(),
-                            manager_name: operation.manager_name.clone(),
-                            agent_name: operation.agent_name.clone(),
-                            parameters_json: Some(parameters.to_string()),
-                            ..OperationChange::default()
-                        }],
-                    };
-                    let changes = stream(tenant, &operation.own.execution_id);
-                    decision.event(changes, Event::OperationsChanged(event));
-                }
-                Ok((decision, ()))
-            })
-            .await?;
+    let (appended, ()) = ctx
+        .store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let tenant = caller.tenant()?;
+            let key = Node::key_of(tenant, &what.deployment_id, &what.node_id);
+            if view.row(View::Nodes, &key).await?.is_none() {
+                return Err(Error::not_found("Node", &what.node_id));
+            }
+            Ok((stored_anew(view, tenant, &[what.clone()]).await?, ()))
+        })
+        .await?;
     Ok(appended.last_position)
+}
+
+/// Operations of one deployment that have yet to run get the inputs that their nodes declare now.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn stored_anew(
+    view: &Reader,
+    tenant: &str,
+    touched: &[UpdateStored],
+) -> Result<Decision, Error> {
+    let mut decision = Decision::nothing();
+    let Some(deployment_id) = touched.first().map(|what| what.deployment_id.clone()) else {
+        return Ok(decision);
+    };
+    let states = ["rescheduled", "failed", "pending"].map(str::to_owned);
+    let query = ListQuery::all(View::Operations, Scope::Everything)
+        .with(Condition::AnyOf(
+            "deployment_id".to_owned(),
+            vec![deployment_id],
+        ))
+        .with(Condition::AnyOf("state".to_owned(), states.to_vec()));
+    let mut operations: Vec<Operation> = view.select_as(&query).await?;
+    operations.retain(|operation| operation.tenant_name == tenant);
+    if operations.is_empty() {
+        return Ok(decision);
+    }
+    for what in touched {
+        let key = Node::key_of(tenant, &what.deployment_id, &what.node_id);
+        let node: Option<Node> = view.get(&key).await?;
+        let Some(node) = node else { continue };
+        let inputs = declared_inputs(&node, what)?;
+        for operation in &operations {
+            if let Some(parameters) = refreshed(operation, what, &inputs)? {
+                change(&mut decision, operation, &parameters);
+            }
+        }
+    }
+    Ok(decision)
+}
+
+fn change(decision: &mut Decision, operation: &Operation, parameters: &Value) {
+    let (tenant, execution) = (&operation.tenant_name, &operation.own.execution_id);
+    let event = OperationsChanged {
+        execution_id: execution.clone(),
+        tenant: tenant.clone(),
+        changes: vec![OperationChange {
+            id: operation.id.clone(),
+            state: operation.state.clone(),
+            manager_name: operation.manager_name.clone(),
+            agent_name: operation.agent_name.clone(),
+            parameters_json: Some(parameters.to_string()),
+            ..OperationChange::default()
+        }],
+    };
+    decision.event(stream(tenant, execution), Event::OperationsChanged(event));
 }
 
 fn declared_inputs(node: &Node, what: &UpdateStored) -> Result<Map<String, Value>, Error> {

@@ -102,10 +102,16 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     req.caller.require(Permission::DeploymentGet)?;
     let with_workdir = req.query().flag("include_workdir")?;
     let view = req.view().await?;
-    let row = req.caller.get(&view, MODEL, id).await?;
+    let mut row = req.caller.get(&view, MODEL, id).await?;
     let tenant = row.owner.tenant.clone().unwrap_or_default();
     let include = req.include(ViewName::Deployments)?;
-    let documents = wire::deployments::expanded(&view, &[row], include.as_ref()).await?;
+    let documents = match req.query().optional_flag("all_sub_deployments")? {
+        Some(false) => {
+            row.doc = wire::deployments::with_children_only(&row)?;
+            wire::deployments::join(&view, &[row], include.as_ref()).await?
+        }
+        _ => wire::deployments::expanded(&view, &[row], include.as_ref()).await?,
+    };
     let mut document = documents.into_iter().next().unwrap_or_default();
     if with_workdir {
         let zip = workdir::zipped(req, &tenant, id).await?;

@@ -26,6 +26,8 @@ struct Probes {
     broker: bool,
     worker: bool,
     executor: bool,
+    /// Whether this process is to have the last two at all.
+    runs_executions: bool,
 }
 
 impl Probes {
@@ -41,16 +43,18 @@ impl Probes {
             broker,
             worker: broker && ctx.roles.worker.load(Ordering::Relaxed),
             executor: ctx.roles.executor.load(Ordering::Relaxed),
+            runs_executions: ctx.settings.run_executions,
         }
     }
 
     fn is_good(self) -> bool {
-        self.database && self.broker && self.worker && self.executor
+        let runs = self.broker && self.worker && self.executor;
+        self.database && (runs || !self.runs_executions)
     }
 
     /// Under the names the console and the command line know. Whoever answers this is active.
-    fn services(self) -> [(&'static str, bool, bool); 7] {
-        [
+    fn services(self) -> Vec<(&'static str, bool, bool)> {
+        let mut services = vec![
             ("Webserver", true, false),
             ("Management Worker", self.worker, false),
             ("Manager Rest-Service", true, false),
@@ -58,7 +62,10 @@ impl Probes {
             ("Cloudify Execution Scheduler", self.executor, false),
             ("PostgreSQL", self.database, true),
             ("RabbitMQ", self.broker, true),
-        ]
+        ];
+        let of_executions = ["Management Worker", "Cloudify Execution Scheduler"];
+        services.retain(|(name, ..)| self.runs_executions || !of_executions.contains(name));
+        services
     }
 
     fn described(self, is_wanted: impl Fn(&str) -> bool) -> Value {

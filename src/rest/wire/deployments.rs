@@ -35,6 +35,17 @@ struct Latest<'d> {
     latest_execution: Option<Cow<'d, str>>,
 }
 
+/// A document that counts what is directly below the deployment, and nothing further down.
+pub(in crate::rest) fn with_children_only(row: &StoredRow) -> Result<String, Error> {
+    let mut deployment: Deployment = row.resource()?;
+    let children = deployment.own.below.children();
+    deployment.sub_services_count = children.services;
+    deployment.sub_environments_count = children.environments;
+    deployment.sub_services_status = children.services_status.map(str::to_owned);
+    deployment.sub_environments_status = children.environments_status.map(str::to_owned);
+    serde_json::to_string(&deployment).map_err(Error::internal)
+}
+
 /// The documents of these rows, in their order, as lists show them.
 pub(in crate::rest) async fn join(
     view: &View,

@@ -6,6 +6,7 @@ mod coverage;
 mod deployments;
 mod filters;
 mod groups;
+mod hierarchy;
 mod inter_deployment_dependencies;
 mod license;
 mod maintenance;

@@ -22,10 +22,6 @@ pub(super) struct Attributes {
     resource_tags: Option<Map<String, Value>>,
     deployment_status: Option<String>,
     installation_status: Option<String>,
-    sub_services_status: Option<String>,
-    sub_environments_status: Option<String>,
-    sub_services_count: Option<i64>,
-    sub_environments_count: Option<i64>,
 }
 
 impl Attributes {
@@ -59,10 +55,6 @@ impl Attributes {
             resource_tags_json: text(&self.resource_tags),
             deployment_status: self.deployment_status.clone(),
             installation_status: self.installation_status.clone(),
-            sub_services_status: self.sub_services_status.clone(),
-            sub_environments_status: self.sub_environments_status.clone(),
-            sub_services_count: self.sub_services_count,
-            sub_environments_count: self.sub_environments_count,
             ..DeploymentChanged::default()
         };
         Ok(Some(Restored {
