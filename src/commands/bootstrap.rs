@@ -95,7 +95,7 @@ fn provider_context() -> Value {
         "policy_engine": {"start_timeout": 30},
         "import_resolver": {"parameters": {"rules": [], "fallback": true}},
         "cloudify_agent": {
-            "min_workers": 2, "max_workers": 5, "heartbeat": 30, "log_level": "INFO",
+            "broker_port": 5672, "min_workers": 2, "max_workers": 5, "heartbeat": 30, "log_level": "INFO",
         },
     }})
 }

@@ -41,6 +41,8 @@ struct Question {
 pub(crate) struct Lookups {
     /// Where nodes and the like are looked for when nothing says in which deployment.
     plan: dsl::Plan,
+    /// The deployment in which they are looked for instead.
+    home: Option<String>,
     /// Keys of the secrets there are.
     secrets: HashSet<String>,
     known: HashMap<Question, bool>,
@@ -63,7 +65,7 @@ impl ValuesGetter for Lookups {
     }
 
     fn has_deployment_id(&self) -> bool {
-        false
+        self.home.is_some()
     }
 
     /// What is not known yet is taken to be there, so that one pass asks everything.
@@ -94,9 +96,18 @@ impl Lookups {
     pub(crate) fn new(plan: dsl::Plan, secrets: HashSet<String>) -> Self {
         Self {
             plan,
+            home: None,
             secrets,
             known: HashMap::new(),
             open: Mutex::default(),
+        }
+    }
+
+    /// For parameters of what runs in a deployment.
+    pub(crate) fn in_deployment(id: &str) -> Self {
+        Self {
+            home: Some(id.to_owned()),
+            ..Self::new(dsl::Plan::new(dsl::Map::new()), HashSet::new())
         }
     }
 
@@ -107,21 +118,37 @@ impl Lookups {
     /// 400 for constraints that are none, 404 for a deployment or filter that is none; database
     /// errors.
     pub(crate) async fn fill(&mut self, opener: Opener<'_>) -> Result<bool, Error> {
-        let open = self
-            .open
-            .get_mut()
-            .unwrap_or_else(|broken| broken.into_inner());
-        let open = std::mem::take(open);
-        if open.is_empty() {
+        if self.open().is_empty() {
             return Ok(false);
         }
         let view = opener.ctx.store.read(At::Now).await?;
+        let is_more = self.fill_from(&view, opener).await?;
+        drop(view.finish().await?);
+        Ok(is_more)
+    }
+
+    /// As [`Lookups::fill`], at the moment of a view.
+    ///
+    /// # Errors
+    /// As [`Lookups::fill`].
+    pub(crate) async fn fill_from(
+        &mut self,
+        view: &View,
+        opener: Opener<'_>,
+    ) -> Result<bool, Error> {
+        let open = std::mem::take(self.open());
+        let is_more = !open.is_empty();
         for question in open {
-            let found = self.answer(&view, opener, &question).await?;
+            let found = self.answer(view, opener, &question).await?;
             self.known.insert(question, found);
         }
-        drop(view.finish().await?);
-        Ok(true)
+        Ok(is_more)
+    }
+
+    fn open(&mut self) -> &mut BTreeSet<Question> {
+        self.open
+            .get_mut()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     async fn answer(
@@ -133,7 +160,10 @@ impl Lookups {
         let value: Value = serde_json::from_str(&question.value).map_err(Error::internal)?;
         let query: Map<String, Value> =
             serde_json::from_str(&question.query).map_err(Error::internal)?;
-        let constraints = constraints(&question.declared, &query)?;
+        let mut constraints = constraints(&question.declared, &query)?;
+        if constraints.deployment_id.is_none() {
+            constraints.deployment_id.clone_from(&self.home);
+        }
         let sought = Sought {
             view,
             opener,

@@ -1,5 +1,5 @@
 //! Nodes of deployments: creation in bulk, and what a deployment update changes.
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use stratalog_projections::{
     View,
@@ -38,7 +38,8 @@ pub struct NewNode {
     pub properties: Value,
     /// Its operations.
     pub operations: Value,
-    /// Its relationships.
+    /// Its relationships, as nodes keep them.
+    #[serde(deserialize_with = "related")]
     pub relationships: Value,
     /// Plugins its operations use.
     pub plugins: Value,
@@ -56,6 +57,32 @@ pub struct NewNode {
     pub min_number_of_instances: Option<i64>,
     /// Counts of a restored node.
     pub max_number_of_instances: Option<i64>,
+}
+
+/// What nodes keep of their relationships; the interfaces, which the operations come from, are not
+/// among it.
+const RELATIONSHIP: [&str; 6] = [
+    "target_id",
+    "type",
+    "type_hierarchy",
+    "properties",
+    "source_operations",
+    "target_operations",
+];
+
+fn related<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let mut relationships = Value::deserialize(deserializer)?;
+    for relationship in relationships.as_array_mut().into_iter().flatten() {
+        keep_relationship(relationship);
+    }
+    Ok(relationships)
+}
+
+/// Leaves what nodes keep of a relationship of a plan.
+pub(crate) fn keep_relationship(relationship: &mut Value) {
+    if let Some(members) = relationship.as_object_mut() {
+        members.retain(|name, _| RELATIONSHIP.contains(&name.as_str()));
+    }
 }
 
 /// What a deployment update changes. What is absent stays.

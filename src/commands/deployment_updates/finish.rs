@@ -24,6 +24,7 @@ use crate::{
         json::{list, object},
         labels,
         modifications::{Whole, related_to},
+        nodes::keep_relationship,
         operations::{self, UpdateStored},
         schedules,
         secrets::Opener,
@@ -305,7 +306,10 @@ fn nodes(
             ),
             ("plugins", &node.plugins, &mut change.plugins_json),
         ] {
-            let planned = plan.list(&node.id, section);
+            let mut planned = plan.list(&node.id, section);
+            if section == "relationships" {
+                planned.iter_mut().for_each(keep_relationship);
+            }
             if list(stored.as_ref())? != planned {
                 *field = Some(Value::from(planned).to_string());
             }

@@ -19,6 +19,7 @@ use crate::{
         executions::{self, StartExecution},
         json::object,
         modifications, own_execution,
+        secrets::Opener,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -82,7 +83,7 @@ async fn initiate_as(
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             let row = caller.get(view, deployments::MODEL, deployment_id).await?;
-            decide(view, caller, (id, &row.resource()?), new).await
+            decide(view, Opener { ctx, caller }, (id, &row.resource()?), new).await
         })
         .await?;
     match refusal {
@@ -97,10 +98,11 @@ async fn initiate_as(
 
 async fn decide(
     view: &View,
-    caller: &Caller,
+    opener: Opener<'_>,
     (id, deployment): (&str, &Deployment),
     new: &Initiate,
 ) -> Result<(Decision, (String, Option<Error>)), Error> {
+    let caller = opener.caller;
     let known: Option<DeploymentUpdate> = view.get(&scoped(&deployment.tenant_name, id)).await?;
     if let Some(known) = known {
         let execution = known.execution_id.unwrap_or_default();
@@ -129,7 +131,8 @@ async fn decide(
         ..StartExecution::default()
     };
     let caller = &caller.in_tenant(&deployment.tenant_name);
-    let (mut decision, prepared) = executions::prepare(view, caller, &command).await?;
+    let (mut decision, prepared) =
+        executions::prepare(view, Opener { caller, ..opener }, &command).await?;
     let of = deployments::stream(&deployment.tenant_name, &deployment.id);
     if decision.expected.iter().all(|(known, _)| *known != of) {
         decision.rests_on(view, of).await?;

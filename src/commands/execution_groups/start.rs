@@ -19,6 +19,7 @@ use crate::{
         deployment_groups, deployments,
         executions::{self, StartExecution},
         labels, own_execution,
+        secrets::Opener,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -105,7 +106,15 @@ pub async fn start(ctx: &Context, caller: &Caller, new: &NewGroup) -> Result<Str
         decision.events.push(created(event.clone()));
         match &new.associated_executions {
             Some(ids) => restore::associate(view, &mut decision, (&group, &id), ids).await?,
-            None => members(view, caller, &mut decision, (&group, &event, new)).await?,
+            None => {
+                members(
+                    view,
+                    Opener { ctx, caller },
+                    &mut decision,
+                    (&group, &event, new),
+                )
+                .await?
+            }
         }
         Ok((decision, id))
     });
@@ -134,7 +143,7 @@ fn event(
 
 async fn members(
     view: &View,
-    caller: &Caller,
+    opener: Opener<'_>,
     decision: &mut Decision,
     (group, event, new): (&DeploymentGroup, &ExecutionGroupCreated, &NewGroup),
 ) -> Result<(), Error> {
@@ -149,10 +158,10 @@ async fn members(
         let queues = is_blocked || begun >= event.concurrency || busy.contains(&deployment.id);
         let place = executions::InGroup {
             id: &event.id,
-            created_by: caller.username.as_str(),
+            created_by: opener.caller.username.as_str(),
             queues,
         };
-        match executions::prepare_in_group(view, caller, (deployment, &command), place).await {
+        match executions::prepare_in_group(view, opener, (deployment, &command), place).await {
             Ok(prepared) => {
                 begun += i64::from(prepared.begins);
                 decision.events.extend(prepared.decision.events);

@@ -11,8 +11,7 @@ use super::{
     start::prepare_one,
 };
 use crate::{
-    auth::Caller,
-    commands::inter_deployment_dependencies::components_of,
+    commands::{inter_deployment_dependencies::components_of, secrets::Opener},
     error::Error,
     store::{self, Decision},
 };
@@ -74,18 +73,21 @@ pub(super) async fn resumed(
 /// As those of a start.
 pub(super) async fn begun(
     view: &store::View,
-    caller: &Caller,
+    opener: Opener<'_>,
     command: &StartExecution,
 ) -> Result<Decision, Error> {
     let mut decision = Decision::nothing();
-    let place = (caller.tenant()?, Some(command.deployment_id.as_str()));
+    let place = (
+        opener.caller.tenant()?,
+        Some(command.deployment_id.as_str()),
+    );
     for id in components(view, place).await? {
         let command = StartExecution {
             deployment_id: id,
             restored: Restored::default(),
             ..command.clone()
         };
-        let (begun, prepared, _) = prepare_one(view, caller, &command).await?;
+        let (begun, prepared, _) = prepare_one(view, opener, &command).await?;
         if let Some(refusal) = prepared.refusal {
             return Err(refusal);
         }

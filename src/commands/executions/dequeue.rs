@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    commands::{deployments::CREATE_WORKFLOW, maintenance},
+    commands::{deployments::CREATE_WORKFLOW, maintenance, secrets::Opener},
     context::Context,
     error::Error,
     store::{self, Decision},
@@ -36,11 +36,11 @@ pub async fn dequeue(ctx: &Context) -> Result<usize, Error> {
     let meta = Meta::system();
     let decided = ctx
         .store
-        .command(&meta, None, async |view| decide(&view).await);
+        .command(&meta, None, async |view| decide(ctx, &view).await);
     Ok(decided.await?.1)
 }
 
-async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
+async fn decide(ctx: &Context, view: &store::View) -> Result<(Decision, usize), Error> {
     let mut queued: Vec<Execution> = view.select_as(&in_states(&["queued"])).await?;
     let mut decision = Decision::nothing();
     if queued.is_empty() || maintenance::get(view).await?.status != Status::Deactivated {
@@ -64,7 +64,7 @@ async fn decide(view: &store::View) -> Result<(Decision, usize), Error> {
         if !may_begin {
             continue;
         }
-        let outcome = match available(view, &execution).await? {
+        let outcome = match available((ctx, view), &execution).await? {
             Ok(cascaded) => {
                 decision.extend(cascaded);
                 ("pending", None)
@@ -175,7 +175,7 @@ fn in_states(statuses: &[&str]) -> ListQuery {
 
 /// What begins together with it in components; or why it cannot run after all.
 async fn available(
-    view: &store::View,
+    (ctx, view): (&Context, &store::View),
     execution: &Execution,
 ) -> Result<Result<Decision, String>, Error> {
     let Some(id) = &execution.deployment_id else {
@@ -185,7 +185,7 @@ async fn available(
     let Some(deployment) = deployment else {
         return Ok(Err(format!("the deployment {id} is gone")));
     };
-    match begun(view, execution, &deployment).await {
+    match begun((ctx, view), execution, &deployment).await {
         Ok(cascaded) => Ok(Ok(cascaded)),
         Err(Error::Refused { message, .. }) => Ok(Err(message)),
         Err(error) => Err(error),
@@ -193,7 +193,7 @@ async fn available(
 }
 
 async fn begun(
-    view: &store::View,
+    (ctx, view): (&Context, &store::View),
     execution: &Execution,
     deployment: &Deployment,
 ) -> Result<Decision, Error> {
@@ -214,7 +214,11 @@ async fn begun(
     }
     let mut caller = Caller::system(&execution.tenant_name);
     caller.username.clone_from(&execution.created_by);
-    cascade::begun(view, &caller, &command(execution)?).await
+    let opener = Opener {
+        ctx,
+        caller: &caller,
+    };
+    cascade::begun(view, opener, &command(execution)?).await
 }
 
 /// What was asked for when it began to wait.

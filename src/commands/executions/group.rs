@@ -3,14 +3,14 @@ use serde_json::json;
 use stratalog_projections::views::deployments::Deployment;
 
 use super::{
-    NewExecution, StartExecution, cascade,
+    NewExecution, StartExecution, cascade, objects,
     start::{
         cascades, check_environment, checked, fill, merged, refused, rest_on_deployment, waiting,
         workflow,
     },
 };
 use crate::{
-    auth::Caller,
+    commands::secrets::Opener,
     error::Error,
     store::{self, Decision},
 };
@@ -41,13 +41,15 @@ pub(crate) struct Member {
 /// 400 for parameters or a workflow that the deployment does not have; database errors.
 pub(crate) async fn prepare_in_group(
     view: &store::View,
-    caller: &Caller,
+    opener: Opener<'_>,
     (deployment, command): (&Deployment, &StartExecution),
     place: InGroup<'_>,
 ) -> Result<Member, Error> {
     let spec = workflow(Some(deployment), &command.workflow_id)?;
     let merged = merged(command, spec.as_ref())?;
-    let new = NewExecution::pending(caller, &command.workflow_id, merged.clone())?;
+    let given = (spec.as_ref(), &command.parameters);
+    objects::check(view, opener, deployment, given).await?;
+    let new = NewExecution::pending(opener.caller, &command.workflow_id, merged.clone())?;
     let mut new = new.of(deployment);
     fill(&mut new, command, spec.is_none());
     new.event_mut().execution_group_id = Some(place.id.to_owned());
@@ -76,7 +78,7 @@ pub(crate) async fn prepare_in_group(
     }
     checked?;
     let cascaded = match spec.is_some_and(|spec| cascades(&spec)) {
-        true => cascade::begun(view, caller, command).await,
+        true => cascade::begun(view, opener, command).await,
         false => Ok(Decision::nothing()),
     };
     if let Err(error @ Error::Refused { .. }) = cascaded {

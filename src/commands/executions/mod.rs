@@ -7,6 +7,7 @@ mod delete;
 mod dequeue;
 mod group;
 mod new;
+mod objects;
 mod parameters;
 mod start;
 mod status;

@@ -1,6 +1,7 @@
 //! The parameters of an execution: what was given, fitted to what the workflow declares.
 use serde_json::{Map, Value};
 
+use super::objects::names_objects;
 use crate::{
     dsl::constraints::check_value,
     error::{Error, ErrorCode},
@@ -66,7 +67,9 @@ fn fitted(name: &str, spec: &Value, value: &Value) -> Result<Value, Error> {
     let value = converted(declared, value)
         .ok_or_else(|| illegal(format!("Parameter \"{name}\" must be of type {declared}")))?;
     let constraints = spec.get("constraints").and_then(Value::as_array);
-    if constraints.is_some_and(|constraints| !constraints.is_empty()) {
+    // what names objects is checked where they can be looked up
+    let is_plain = !names_objects(spec);
+    if is_plain && constraints.is_some_and(|constraints| !constraints.is_empty()) {
         check_value(name, &spec.into(), &(&value).into(), None).map_err(|error| {
             illegal(format!(
                 "Parameter \"{name}\" does not meet its constraints: {error}"
@@ -119,6 +122,6 @@ fn converted(declared: &str, value: &Value) -> Option<Value> {
     }
 }
 
-fn illegal(message: String) -> Error {
+pub(super) fn illegal(message: String) -> Error {
     Error::refused(ErrorCode::IllegalExecutionParameters, message)
 }

@@ -6,10 +6,15 @@ use stratalog_projections::{
 };
 use stratalog_schema::Event;
 
-use super::{NewExecution, available, cascade, is_hidden, is_system, of_deployment, parameters};
+use super::{
+    NewExecution, available, cascade, is_hidden, is_system, objects, of_deployment, parameters,
+};
 use crate::{
     auth::{Caller, Permission},
-    commands::inter_deployment_dependencies::{Disturbance, check_dependents},
+    commands::{
+        inter_deployment_dependencies::{Disturbance, check_dependents},
+        secrets::Opener,
+    },
     context::Context,
     error::{Error, ErrorCode},
     store::{self, Decision},
@@ -114,7 +119,7 @@ pub async fn start(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            prepare(view, caller, &command).await
+            prepare(view, Opener { ctx, caller }, &command).await
         })
         .await?;
     match outcome.refusal {
@@ -129,12 +134,12 @@ pub async fn start(
 /// Those of [`start`] that leave nothing behind.
 pub(crate) async fn prepare(
     view: &store::View,
-    caller: &Caller,
+    opener: Opener<'_>,
     command: &StartExecution,
 ) -> Result<(Decision, Prepared), Error> {
-    let (mut decision, prepared, is_cascading) = prepare_one(view, caller, command).await?;
+    let (mut decision, prepared, is_cascading) = prepare_one(view, opener, command).await?;
     if is_cascading && prepared.begins {
-        decision.extend(cascade::begun(view, caller, command).await?);
+        decision.extend(cascade::begun(view, opener, command).await?);
     }
     Ok((decision, prepared))
 }
@@ -142,9 +147,10 @@ pub(crate) async fn prepare(
 /// As [`prepare`], but for the components; whether there is anything to be done about them.
 pub(super) async fn prepare_one(
     view: &store::View,
-    caller: &Caller,
+    opener: Opener<'_>,
     command: &StartExecution,
 ) -> Result<(Decision, Prepared, bool), Error> {
+    let caller = opener.caller;
     let deployment: Option<Deployment> = match command.deployment_id.as_str() {
         "" => {
             caller.require(Permission::SetExecutionDetails)?;
@@ -162,6 +168,10 @@ pub(super) async fn prepare_one(
     }
     let spec = workflow(deployment.as_ref(), &command.workflow_id)?;
     let merged = merged(command, spec.as_ref())?;
+    if let Some(deployment) = &deployment {
+        let given = (spec.as_ref(), &command.parameters);
+        objects::check(view, opener, deployment, given).await?;
+    }
     let mut new = NewExecution::pending(caller, &command.workflow_id, merged.clone())?;
     if let Some(deployment) = &deployment {
         new = new.of(deployment);

@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::{Recurrence, stream};
 use crate::{
     auth::Caller,
-    commands::executions::{self, Prepared, StartExecution},
+    commands::{
+        executions::{self, Prepared, StartExecution},
+        secrets::Opener,
+    },
     context::Context,
     error::Error,
     store::{Decision, View},
@@ -79,7 +82,13 @@ pub async fn occur(ctx: &Context, schedule: &Schedule, now_ms: i64) -> Result<()
                 event.reason = reason;
                 event.disables = disables;
             }
-            None => start(view, (&caller, &schedule), (&mut decision, &mut event)).await?,
+            None => {
+                let opener = Opener {
+                    ctx,
+                    caller: &caller,
+                };
+                start(view, (opener, &schedule), (&mut decision, &mut event)).await?;
+            }
         }
         decision.event(of.clone(), Event::ScheduleOccurred(event));
         Ok((decision, ()))
@@ -138,7 +147,7 @@ async fn hindrance(
 
 async fn start(
     view: &View,
-    (caller, schedule): (&Caller, &Schedule),
+    (opener, schedule): (Opener<'_>, &Schedule),
     (decision, event): (&mut Decision, &mut ScheduleOccurred),
 ) -> Result<(), Error> {
     let map = |json: &Option<stratalog_projections::views::Json>| match json {
@@ -158,7 +167,7 @@ async fn start(
         wait_after_fail_s: arguments.get("wait_after_fail").and_then(Value::as_i64),
         ..StartExecution::default()
     };
-    match executions::prepare(view, caller, &command).await {
+    match executions::prepare(view, opener, &command).await {
         Ok((started, Prepared { id, refusal, .. })) => {
             event.execution_id = Some(id);
             event.reason = refusal.map(|error| error.to_string()).unwrap_or_default();

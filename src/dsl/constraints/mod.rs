@@ -10,6 +10,7 @@ mod tests;
 mod types;
 
 pub use check::{ValuesGetter, check_defaults, check_value};
+pub use operator::is_object_type;
 pub use types::auto_correct;
 
 pub(crate) use define::check_definition;

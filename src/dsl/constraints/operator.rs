@@ -27,8 +27,8 @@ pub(super) enum Operator {
     DeploymentId,
 }
 
-/// Types whose values are names of objects in the manager.
-pub(super) fn is_object_type(name: &str) -> bool {
+/// Whether values of the type name objects of the manager.
+pub fn is_object_type(name: &str) -> bool {
     matches!(name, "blueprint_id" | "deployment_id" | "secret_key") || belongs_to_deployment(name)
 }
 

@@ -18,6 +18,7 @@ from replay import Manager, OF_ONE_KIND, body_of, differences, learn
 
 NAMES = ['upload_blueprint', 'create_deployment', 'install', 'execute_operation', 'uninstall',
          'delete_deployment', 'delete_blueprint']
+UUID_LENGTH = 36
 
 
 class Worker:
@@ -37,6 +38,8 @@ class Worker:
             if waiting:
                 break
             time.sleep(0.1)
+        else:
+            raise LookupError(f'no execution of {recorded["workflow_id"]} was made')
         self.learned[recorded['id']] = waiting[0]['id']
         print('token', waiting[0]['id'], flush=True)
         recorded_token = exchange['req_headers']['Execution-Token']
@@ -89,14 +92,25 @@ class Worker:
             answered = json.loads(answer)
         except ValueError:
             return [f'body: no JSON was answered: {answer[:100]}']
-        learn(recorded, answered, self.learned)
+        found = {}
+        learn(recorded, answered, found)
+        # node instances are named by the worker
+        self.learned.update((one, other) for one, other in found.items()
+                            if len(one) == UUID_LENGTH and one not in self.learned)
         if status >= 400:
             codes = recorded.get('error_code'), answered.get('error_code')
             return [] if codes[0] == codes[1] else [f'error_code: {codes[0]} was recorded, {codes[1]} answered']
-        found = differences('', recorded, answered)
+        found = [*differences('', recorded, answered), *versions(recorded, answered)]
         if path.split('?')[0].endswith('/events'):
             return [f for f in found if f.split(': ')[0].split('.')[-1] not in OF_ONE_KIND]
-        return list(found)
+        return found
+
+
+def versions(recorded, answered):
+    """Workers send back the versions they have read."""
+    if isinstance(recorded, dict) and isinstance(answered, dict) and 'runtime_properties' in recorded:
+        if recorded['version'] != answered['version']:
+            yield f'version: {recorded["version"]} was recorded, {answered["version"]} answered'
 
 
 def conversation(recordings, name):
@@ -127,8 +141,12 @@ def main():
             if said[2]['ms'] > 1500:
                 waiting.append(threading.Thread(target=worker.exchange, args=said))
                 waiting[-1].start()
-            else:
+                continue
+            try:
                 worker.exchange(*said)
+            except LookupError as error:
+                worker.found.append((*said[:2], f'execution: {error}', said[2]))
+                break
         for thread in waiting:
             thread.join()
         waiting = []

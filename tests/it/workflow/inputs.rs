@@ -123,3 +123,39 @@ async fn a_blueprint_names_its_deployments() {
     assert_eq!(deployment["display_name"], "of named", "{deployment}");
     manager.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_name_what_is_in_the_deployment() {
+    let manager = Manager::new().await;
+    let offering = format!("{TYPES}{OFFERING}");
+    manager
+        .deploy("offering", &[("blueprint.yaml", &offering)])
+        .await;
+    for (workflow, parameters, name) in [
+        (
+            "execute_operation",
+            json!({"operation": "sing"}),
+            "operation",
+        ),
+        (
+            "heal",
+            json!({"node_instance_id": "web_0"}),
+            "node_instance_id",
+        ),
+    ] {
+        let body = json!({"deployment_id": "offering", "workflow_id": workflow,
+            "force": true, "parameters": parameters});
+        let (status, refused) = manager.call("POST", "executions", Some(body)).await;
+        assert_eq!(status, 400, "{refused}");
+        assert_eq!(refused["error_code"], "illegal_execution_parameters_error");
+        let message = refused["message"].as_str().unwrap();
+        let expected = format!("Parameter \"{name}\" does not meet its constraints");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+    let right = json!({"parameters": {
+        "operation": "cloudify.interfaces.lifecycle.create", "node_ids": ["web"]}});
+    let execution = manager.start("offering", "execute_operation", right).await;
+    let end = manager.end(&execution).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    manager.stop().await;
+}
