@@ -50,7 +50,8 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     plugins_updates::needs(event, needs);
 }
 
-/// What else is to be fetched, now that rows are there that name others: ask until there is nothing.
+/// What else is to be fetched, now that rows are there that name others. Ask again until there is
+/// nothing.
 pub fn more_needs(rows: &Rows) -> Needs {
     hierarchy::above(rows)
 }

@@ -20,7 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Interrupt(Arc<AtomicI32>);
 
 impl Interrupt {
-    /// Takes SIGINT, SIGTERM and SIGHUP from now on. They are not blocked: children inherit what is,
+    /// Takes SIGINT, SIGTERM and SIGHUP from now on. They are not blocked: children inherit that,
     /// and would never see a request to end.
     pub(crate) fn install() -> Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot take signals")?;
