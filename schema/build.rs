@@ -22,10 +22,11 @@ const SECRETS: [&str; 14] = [
 ];
 
 /// Fields shown as hexadecimal text.
-const BYTES: [&str; 8] = [
+const BYTES: [&str; 9] = [
     ".stratalog.Envelope.causation_id",
     ".stratalog.Envelope.correlation_id",
     ".stratalog.File.digest",
+    ".stratalog.LogBundleStatusChanged.archive_digest",
     ".stratalog.LogRestored.chain",
     ".stratalog.SnapshotCreated.archive_digest",
     ".stratalog.SnapshotStatusChanged.archive_digest",

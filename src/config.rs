@@ -12,6 +12,7 @@ use figment::{
     value::{Dict, Value},
 };
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 mod agent;
 #[cfg(test)]
@@ -166,6 +167,30 @@ impl Settings {
             |_| self.advertised_host.clone(),
             |name| name.to_string_lossy().into_owned(),
         )
+    }
+
+    /// Host and port of RabbitMQ; nothing when none is configured.
+    fn broker(&self) -> Option<(String, u16)> {
+        let url = Url::parse(&self.amqp_url.as_ref()?.0).ok()?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        Some((host, url.port().unwrap_or_default()))
+    }
+
+    /// Name by which RabbitMQ is known; nothing when none is configured.
+    pub fn broker_host(&self) -> Option<String> {
+        self.broker().map(|(host, _)| host)
+    }
+
+    /// Host and port at which agents reach RabbitMQ; nothing when none is configured.
+    pub fn agents_broker(&self) -> Option<(String, u16)> {
+        let (host, port) = self.broker()?;
+        Some(match self.amqp_agents_address.as_deref() {
+            None => (host, port),
+            Some(address) => match address.rsplit_once(':') {
+                Some((host, given)) => (host.to_owned(), given.parse().unwrap_or(port)),
+                None => (address.to_owned(), port),
+            },
+        })
     }
 
     /// The directory or address of the blob store.

@@ -206,6 +206,8 @@ error_codes! {
     InvalidPlugin = "invalid_plugin_error", 400;
     UnknownAction = "unknown_action", 400;
     SnapshotAction = "snapshot_action_error", 400;
+    LogBundleAction = "log_bundle_action_error", 400;
+    InvalidYamlFormat = "invalid_yaml_format", 400;
     ParamUrlNotFound = "param_url_not_found_error", 400;
     InvalidFilterRule = "invalid_filter_rule", 400;
     UploadMissingFile = "upload_missing_file", 400;

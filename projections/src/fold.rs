@@ -6,12 +6,12 @@ use crate::{
     Error,
     rows::{Needs, Rows},
     views::{
-        agents, blueprints, config, deployment_group_members, deployment_groups,
-        deployment_modifications, deployment_updates, deployments, execution_groups, executions,
-        files, filters, hierarchy, inter_deployment_dependencies, maintenance, node_instances,
-        nodes, operations, permissions, plugins, plugins_updates, provider_context, schedules,
-        secrets, secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups,
-        users,
+        agents, blueprints, cluster_nodes, config, deployment_group_members, deployment_groups,
+        deployment_modifications, deployment_updates, deployments, event_deletions,
+        execution_groups, executions, files, filters, hierarchy, inter_deployment_dependencies,
+        log_bundles, maintenance, node_instances, nodes, operations, permissions, plugins,
+        plugins_updates, provider_context, schedules, secrets, secrets_providers, sites, snapshots,
+        tasks_graphs, tenants, tokens, user_groups, users,
     },
 };
 
@@ -48,6 +48,9 @@ pub fn needs(event: &Event, needs: &mut Needs) {
     permissions::needs(event, needs);
     plugins::needs(event, needs);
     plugins_updates::needs(event, needs);
+    event_deletions::needs(event, needs);
+    log_bundles::needs(event, needs);
+    cluster_nodes::needs(event, needs);
 }
 
 /// What else is to be fetched, now that rows are there that name others. Ask again until there is
@@ -93,5 +96,8 @@ pub fn fold(recorded: &Recorded, rows: &mut Rows) -> Result<(), Error> {
     maintenance::fold(event, rows)?;
     permissions::fold(event, rows)?;
     plugins::fold(event, rows)?;
-    plugins_updates::fold(event, rows)
+    plugins_updates::fold(event, rows)?;
+    event_deletions::fold(event, rows)?;
+    log_bundles::fold(event, rows)?;
+    cluster_nodes::fold(event, rows)
 }

@@ -4,11 +4,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Error,
     views::{
-        agents, blueprints, config, deployment_group_members, deployment_groups,
-        deployment_modifications, deployment_updates, deployments, execution_groups, executions,
-        files, filters, inter_deployment_dependencies, maintenance, node_instances, nodes,
-        operations, permissions, plugins, plugins_updates, provider_context, schedules, secrets,
-        secrets_providers, sites, snapshots, tasks_graphs, tenants, tokens, user_groups, users,
+        agents, blueprints, cluster_nodes, config, deployment_group_members, deployment_groups,
+        deployment_modifications, deployment_updates, deployments, event_deletions,
+        execution_groups, executions, files, filters, inter_deployment_dependencies, log_bundles,
+        maintenance, node_instances, nodes, operations, permissions, plugins, plugins_updates,
+        provider_context, schedules, secrets, secrets_providers, sites, snapshots, tasks_graphs,
+        tenants, tokens, user_groups, users,
     },
 };
 
@@ -80,11 +81,17 @@ pub enum View {
     Plugins,
     /// Updates of plugins.
     PluginsUpdates,
+    /// Which execution logs and events are not shown any more.
+    EventDeletions,
+    /// Bundles for support.
+    LogBundles,
+    /// Further nodes of the cluster.
+    ClusterNodes,
 }
 
 impl View {
     /// Every view, in the order they are created and rebuilt.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Users,
         Self::Tokens,
         Self::Tenants,
@@ -116,6 +123,9 @@ impl View {
         Self::Permissions,
         Self::Plugins,
         Self::PluginsUpdates,
+        Self::EventDeletions,
+        Self::LogBundles,
+        Self::ClusterNodes,
     ];
 
     /// Its definition.
@@ -152,6 +162,9 @@ impl View {
             Self::Permissions => &permissions::DEF,
             Self::Plugins => &plugins::DEF,
             Self::PluginsUpdates => &plugins_updates::DEF,
+            Self::EventDeletions => &event_deletions::DEF,
+            Self::LogBundles => &log_bundles::DEF,
+            Self::ClusterNodes => &cluster_nodes::DEF,
         }
     }
 

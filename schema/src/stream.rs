@@ -46,6 +46,12 @@ pub enum Category {
     PluginsUpdate = 52,
     /// What one deployment depends on; `*` for those of other managers.
     InterDeploymentDependency = 53,
+    /// What was deleted of the logs and events of one deployment.
+    EventDeletion = 54,
+    /// One bundle for support.
+    LogBundle = 55,
+    /// One further node of the cluster.
+    ClusterNode = 56,
     /// One site.
     Site = 40,
     /// One secret.
@@ -60,7 +66,7 @@ pub enum Category {
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -80,6 +86,9 @@ impl Category {
         Self::DeploymentUpdate,
         Self::PluginsUpdate,
         Self::InterDeploymentDependency,
+        Self::EventDeletion,
+        Self::LogBundle,
+        Self::ClusterNode,
         Self::Site,
         Self::Secret,
         Self::SecretsProvider,
@@ -125,6 +134,9 @@ impl Category {
             Self::DeploymentUpdate => "deployment_update",
             Self::PluginsUpdate => "plugins_update",
             Self::InterDeploymentDependency => "inter_deployment_dependency",
+            Self::EventDeletion => "event_deletion",
+            Self::LogBundle => "log_bundle",
+            Self::ClusterNode => "cluster_node",
             Self::Site => "site",
             Self::Secret => "secret",
             Self::SecretsProvider => "secrets_provider",

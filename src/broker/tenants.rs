@@ -209,6 +209,35 @@ impl Peer {
         answer
     }
 
+    /// Leaves a request that needs no answer in a queue; whoever takes from it may come later.
+    ///
+    /// # Errors
+    /// When there is no such queue, or the broker cannot be reached.
+    pub async fn tell(
+        &self,
+        (exchange, routing_key): (&str, &str),
+        body: &Value,
+    ) -> Result<(), AskError> {
+        self.connected(CONNECTING_MAX).await;
+        // an exchange that is not there would end the channel
+        let topology = Topology::default().exchange(exchange, topology::Kind::Direct);
+        self.broker.declare(&topology).await?;
+        let message = Message {
+            exchange: exchange.to_owned(),
+            routing_key: routing_key.to_owned(),
+            body: body.to_string().into_bytes(),
+            reply_to: None,
+            correlation_id: None,
+            expiration_ms: None,
+            mandatory: true,
+        };
+        match self.broker.publish(&message).await {
+            Ok(()) => Ok(()),
+            Err(Error::Unroutable { .. }) => Err(AskError::Nobody(exchange.to_owned())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether the agent that takes its messages from `queue` answers.
     ///
     /// # Errors

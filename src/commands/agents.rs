@@ -12,6 +12,11 @@ use stratalog_schema::{
 };
 use uuid::Uuid;
 
+mod news;
+
+pub(super) use news::tell_all;
+pub use news::{NewCertificates, replace_ca_certs};
+
 use super::{ids, node_instances, visibility};
 use crate::{
     auth::{Caller, Permission},

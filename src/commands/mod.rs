@@ -1,13 +1,16 @@
 //! What can be done to the manager, by REST and by the executor alike: commands decide and append.
 //! No HTTP here.
 pub mod agents;
+mod archives;
 pub mod blueprints;
 pub mod bootstrap;
+pub mod cluster_nodes;
 pub mod constraints;
 pub mod customer;
 pub mod deployment_groups;
 pub mod deployment_updates;
 pub mod deployments;
+pub mod event_deletions;
 mod execution_end;
 pub mod execution_groups;
 pub mod executions;
@@ -18,6 +21,7 @@ mod ids;
 pub mod inter_deployment_dependencies;
 pub(crate) mod json;
 pub mod labels;
+pub mod log_bundles;
 pub mod logs;
 mod lookups;
 pub mod maintenance;

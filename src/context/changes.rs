@@ -8,7 +8,7 @@ use stratalog_schema::Recorded;
 use crate::log::append::{Batch, Observer};
 
 /// What is known of the latest changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     /// Everything up to this position is taken in.
     known: AtomicI64,
@@ -18,6 +18,17 @@ pub struct Changes {
     told: AtomicI64,
     /// How often the log went back.
     epoch: AtomicI64,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            known: AtomicI64::default(),
+            changed: std::array::from_fn(|_| AtomicI64::default()),
+            told: AtomicI64::default(),
+            epoch: AtomicI64::default(),
+        }
+    }
 }
 
 impl Changes {

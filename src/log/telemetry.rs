@@ -4,6 +4,8 @@
 //! References tell which segments may matter and how much they hold, so the usual questions (newest
 //! first, of an execution, of a deployment) unpack only the segments the page needs; only filters
 //! on single records unpack them all.
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
@@ -33,6 +35,9 @@ const REFERENCES: &str = "\
 const LAST: &str = "\
 SELECT first_position + n - 1 FROM es.segment WHERE first_position <= $6 \
 ORDER BY first_position DESC LIMIT 1";
+
+/// Those of some deployments among what references tell.
+const AMONG: &str = "deployment_id = ANY($7)";
 
 const BODIES: &str = "\
 SELECT first_position, body FROM es.segment WHERE first_position = ANY($1)";
@@ -75,6 +80,8 @@ pub struct Question {
     pub blueprints: Option<Vec<String>>,
     /// Further conditions.
     pub tests: Vec<Test>,
+    /// What is not shown, by deployment: [`Question::hide`].
+    pub hidden: HashMap<String, Vec<Question>>,
     /// Requested order with direction (true: descending).
     pub sort: Vec<(Key, bool)>,
     /// Records skipped.
@@ -108,7 +115,49 @@ pub struct Page {
 impl Question {
     /// Whether counts of references count records.
     fn counts_suffice(&self) -> bool {
-        self.tests.is_empty()
+        self.tests.is_empty() && self.hidden.is_empty()
+    }
+
+    /// What these questions, each about one deployment of its tenant, would be answered with is not
+    /// shown. Those that have nothing to do with this question are left out.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn hide<C: Connection>(
+        &mut self,
+        view: &Reader<C>,
+        hidden: Vec<(String, Question)>,
+    ) -> Result<(), Error> {
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        let mut deployments: Vec<&str> = hidden.iter().map(|(id, _)| id.as_str()).collect();
+        deployments.sort_unstable();
+        deployments.dedup();
+        let sql = format!(
+            "SELECT DISTINCT deployment_id FROM es.segment_ref WHERE {REFERENCES} AND {AMONG}"
+        );
+        let mut params = self.params().to_vec();
+        params.push(&deployments);
+        let mut meant: HashMap<String, Vec<Question>> = HashMap::new();
+        for row in view.fetch(&sql, &params).await? {
+            meant.insert(row.try_get(0)?, Vec::new());
+        }
+        for (deployment, question) in hidden {
+            if let Some(questions) = meant.get_mut(&deployment) {
+                questions.push(question);
+            }
+        }
+        self.hidden = meant;
+        Ok(())
+    }
+
+    fn hides(&self, position: i64, record: &TelemetryRecord) -> bool {
+        let hidden = self.hidden.get(&record.deployment_id);
+        let hides = |question: &Question| {
+            record.tenant == question.tenant && question.admits(position, record)
+        };
+        hidden.is_some_and(|questions| questions.iter().any(hides))
     }
 
     fn admits(&self, position: i64, record: &TelemetryRecord) -> bool {
@@ -127,6 +176,7 @@ impl Question {
             && among(&self.deployments, &record.deployment_id)
             && among(&self.blueprints, &record.blueprint_id)
             && self.tests.iter().all(|test| test(record))
+            && !self.hides(position, record)
     }
 
     /// The requested order, then time and position in the same direction.

@@ -17,6 +17,11 @@ impl Query {
         )
     }
 
+    /// A query of these keys and values.
+    pub(super) fn of(terms: &[(String, String)]) -> Self {
+        Self(terms.to_vec())
+    }
+
     /// First value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)

@@ -28,7 +28,10 @@ pub(super) async fn remembered_telemetry<B>(
     make: impl Future<Output = Result<Answer, Error>>,
 ) -> Result<Answer, Error> {
     let changes = req.ctx.changes.clone();
-    let holds = move |since, head| changes.nothing_told_since(since, head);
+    let holds = move |since, head| {
+        let deletions = [View::EventDeletions];
+        changes.nothing_told_since(since, head) && changes.none_since(since, &deletions, head)
+    };
     remembered_while(req, holds, make).await
 }
 

@@ -47,6 +47,27 @@ pub(super) async fn whole(req: Request<BodyStream>) -> Result<(Request, Option<S
     Ok((req, staged))
 }
 
+/// Reads a whole body that is text.
+///
+/// # Errors
+/// 413 when it is too large, 400 when it breaks off or is no UTF-8.
+pub(super) async fn words(
+    req: Request<BodyStream>,
+    bytes_max: u64,
+) -> Result<(Request, String), Error> {
+    let (req, mut body) = req.split();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+        if bytes.len() as u64 > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|_| Error::bad_parameters("The uploaded file is no UTF-8"))?;
+    Ok((req, text))
+}
+
 /// Reads a form, spooling its files.
 ///
 /// # Errors

@@ -18,14 +18,13 @@ use crate::broker::{
     Delivery,
     wire::{
         PingReply, Request, ServiceTask, TenantRef,
-        service::{CANCEL_OPERATION, INSTALL_PLUGIN, PING, UNINSTALL_PLUGIN},
+        service::{
+            CANCEL_OPERATION, CLUSTER_UPDATE, INSTALL_PLUGIN, PING, REPLACE_CA_CERTS,
+            UNINSTALL_PLUGIN,
+        },
     },
 };
 
-/// Tells agents of a changed cluster: its managers, brokers, and certificates.
-const CLUSTER_UPDATE: &str = "cluster-update";
-/// Tells agents of other certificates.
-const REPLACE_CA_CERTS: &str = "replace-ca-certs";
 const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
 /// Reaches every queue by its name. Answers to a broadcast must not go out through the broadcast's
 /// own exchange, where every manager would take them for requests.

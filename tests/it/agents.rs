@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     agents::{NativeAgent, Peer},
-    manager::Manager,
+    manager::{Manager, until},
 };
 
 /// A host that has an agent already, and something on it.
@@ -130,5 +130,28 @@ async fn our_own_agent_runs_what_we_send_with_a_user_of_its_own() {
     let mut agent = NativeAgent::start(&manager, &name).await;
     installed(&manager, &name).await;
     assert!(agent.terminate().success());
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_are_told_of_other_certificates_wherever_they_are() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let name = deployed(&manager).await;
+    let mut agent = NativeAgent::start(&manager, &name).await;
+    installed(&manager, &name).await;
+    let authority = rcgen::generate_simple_self_signed(vec!["m2".to_owned()]).unwrap();
+    let pem = authority.cert.pem();
+    let news = json!({"bundle": true, "manager_ca_cert": pem, "broker_ca_cert": null});
+    let (status, told) = manager.call("PATCH", "agents", Some(news)).await;
+    assert_eq!(
+        (status, told),
+        (200, json!({"number_of_updated_agents": 1}))
+    );
+    let kept = agent.work_dir().join("manager_ca.pem");
+    let is_kept = async || std::fs::read_to_string(&kept).is_ok_and(|text| text.contains(&pem));
+    until(is_kept).await;
+    let bundle = std::fs::read_to_string(&kept).unwrap();
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2, "{bundle}");
+    agent.terminate();
     manager.stop().await;
 }

@@ -1,18 +1,21 @@
 //! One file per view: its document, its columns, the rows its fold needs, and the fold.
 pub mod agents;
 pub mod blueprints;
+pub mod cluster_nodes;
 pub mod config;
 pub mod deployment_group_members;
 pub mod deployment_groups;
 pub mod deployment_modifications;
 pub mod deployment_updates;
 pub mod deployments;
+pub mod event_deletions;
 pub mod execution_groups;
 pub mod executions;
 pub mod files;
 pub mod filters;
 pub mod hierarchy;
 pub mod inter_deployment_dependencies;
+pub mod log_bundles;
 pub mod maintenance;
 pub mod node_instances;
 pub mod nodes;

@@ -6,6 +6,10 @@ pub const PING: &str = "ping";
 pub const CANCEL_OPERATION: &str = "cancel-operation";
 pub const INSTALL_PLUGIN: &str = "install-plugin";
 pub const UNINSTALL_PLUGIN: &str = "uninstall-plugin";
+/// Tells agents of a changed cluster: its managers, brokers, and certificates.
+pub const CLUSTER_UPDATE: &str = "cluster-update";
+/// Tells agents of other certificates.
+pub const REPLACE_CA_CERTS: &str = "replace-ca-certs";
 
 /// `{"service_task": {…}}`, without the wrapper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -95,7 +95,7 @@ async fn decide(ctx: &Context, view: &store::View) -> Result<(Decision, usize), 
 }
 
 fn is_exclusive(execution: &Execution) -> bool {
-    execution.is_system_workflow && execution.workflow_id != "create_snapshot"
+    execution.is_system_workflow && !super::is_harmless(&execution.workflow_id)
 }
 
 fn place(execution: &Execution) -> Option<String> {

@@ -58,6 +58,13 @@ const SYSTEM: [&str; 10] = [
     "update",
 ];
 
+/// Workflows of the whole manager that only look: nobody needs to wait for them.
+const HARMLESS: [&str; 2] = ["create_snapshot", "create_log_bundle"];
+
+fn is_harmless(workflow_id: &str) -> bool {
+    HARMLESS.contains(&workflow_id)
+}
+
 /// Whether a workflow needs no declaration.
 pub fn is_system(workflow_id: &str) -> bool {
     SYSTEM.contains(&workflow_id)

@@ -373,7 +373,7 @@ async fn queued(
 ) -> Result<(Decision, Prepared), Error> {
     let mut in_the_way = None;
     match deployment {
-        None if is_hidden(&command.workflow_id) && command.workflow_id != "create_snapshot" => {
+        None if is_hidden(&command.workflow_id) && !super::is_harmless(&command.workflow_id) => {
             in_the_way = active_anywhere(view, false).await?;
         }
         None => {}
@@ -440,8 +440,8 @@ pub(crate) async fn active_anywhere(
         statuses.push("queued".to_owned());
         let truth = vec!["true".to_owned()];
         query = query.with(Condition::AnyOf("is_system_workflow".to_owned(), truth));
-        let snapshot = vec!["create_snapshot".to_owned()];
-        query = query.with(Condition::NotAnyOf("workflow_id".to_owned(), snapshot));
+        let harmless = super::HARMLESS.map(str::to_owned).to_vec();
+        query = query.with(Condition::NotAnyOf("workflow_id".to_owned(), harmless));
     }
     query = query.with(Condition::AnyOf("status".to_owned(), statuses));
     query.size = Some(1);

@@ -14,11 +14,12 @@ use stratalog_schema::{
 };
 use tokio::sync::mpsc;
 
-use super::{ARCHIVES, MODEL, snapshot_id, stream};
+use super::{MODEL, snapshot_id, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
     commands::{
+        archives::ARCHIVES,
         executions::{NewExecution, telemetry},
         ids,
     },

@@ -13,15 +13,16 @@ use stratalog_schema::{
     Category, Event, StreamId,
     events::{SnapshotDeleted, SnapshotStatusChanged},
 };
-use tokio::sync::Mutex;
 
-use super::executions;
+use super::{
+    archives::{self, ARCHIVES},
+    executions,
+};
 use crate::{
     auth::{Caller, Permission},
     context::Context,
     error::{Error, ErrorCode},
-    files::{Digest, manifest::Entry},
-    snapshot,
+    files::manifest::Entry,
     store::{self, Decision},
 };
 
@@ -34,10 +35,6 @@ pub const MODEL: (View, &str) = (View::Snapshots, "Snapshot");
 
 /// What a snapshot can be.
 const STATUSES: [&str; 4] = ["creating", "created", "failed", "uploaded"];
-
-/// Held while archives are committed and named, or found to be named by nobody and removed: the
-/// same content may belong to two snapshots.
-static ARCHIVES: Mutex<()> = Mutex::const_new(());
 
 fn stream(tenant: &str, id: &str) -> StreamId {
     StreamId::scoped(Category::Snapshot, tenant, id)
@@ -57,16 +54,8 @@ pub async fn archive(ctx: &Context, snapshot: &Snapshot) -> Result<Entry, Error>
     let missing = || Error::not_found("Snapshot archive", &snapshot.id);
     let taken = &snapshot.taken;
     let digest = taken.archive_digest.as_deref().ok_or_else(missing)?;
-    let digest: Digest = digest.parse().map_err(Error::internal)?;
-    // the row of a restored manager may speak of an archive that stayed behind
-    let stored = ctx.blobs.size_bytes(&digest).await;
-    let size_bytes = stored.map_err(Error::internal)?.ok_or_else(missing)?;
-    Ok(Entry {
-        digest,
-        size_bytes,
-        mode: 0o600,
-        mtime_us: taken.created_at_ms * 1_000,
-    })
+    let entry = archives::entry(ctx, digest, taken.created_at_ms).await?;
+    entry.ok_or_else(missing)
 }
 
 /// Deletes a snapshot and its archive; gives its last document.
@@ -102,7 +91,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, id: &str) -> Result<(String,
             Ok((decision, (row.doc, snapshot.taken.archive_digest)))
         })
         .await?;
-    remove_archive(ctx, archive).await?;
+    archives::remove(ctx, archive).await?;
     Ok((document, appended.last_position))
 }
 
@@ -133,26 +122,6 @@ fn snapshot_id(execution: &Execution) -> Result<String, Error> {
         .get("snapshot_id")
         .and_then(serde_json::Value::as_str);
     Ok(id.unwrap_or_default().to_owned())
-}
-
-/// Removes an archive that no snapshot and no file has any more. Under [`ARCHIVES`].
-async fn remove_archive(ctx: &Context, archive: Option<String>) -> Result<(), Error> {
-    let Some(archive) = archive else {
-        return Ok(());
-    };
-    let view = ctx.store.read(stratalog_projections::At::Now).await?;
-    let all = ListQuery::all(View::Snapshots, Scope::Everything);
-    let others: Vec<Snapshot> = view.select_as(&all).await?;
-    let digest: Digest = archive.parse().map_err(Error::internal)?;
-    let is_file = snapshot::is_content_of_files(view.client(), &digest).await?;
-    drop(view.finish().await?);
-    let is_named = others
-        .iter()
-        .any(|other| other.taken.archive_digest.as_ref() == Some(&archive));
-    if is_file || is_named {
-        return Ok(());
-    }
-    ctx.blobs.remove(&digest).await.map_err(Error::internal)
 }
 
 /// A worker's report: `PATCH /snapshots/{id}`.

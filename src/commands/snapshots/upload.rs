@@ -4,11 +4,14 @@ use stratalog_schema::{
     events::{SnapshotCreated, SnapshotStatusChanged},
 };
 
-use super::{ARCHIVES, MODEL, create::scope, remove_archive, stream};
+use super::{MODEL, create::scope, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::ids,
+    commands::{
+        archives::{self, ARCHIVES},
+        ids,
+    },
     context::Context,
     error::Error,
     files::blobs::{Staged, Stored},
@@ -83,11 +86,11 @@ pub async fn upload(
     let (appended, (outcome, former)) = match decided {
         Ok(decided) => decided,
         Err(error) => {
-            remove_archive(ctx, Some(digest.to_string())).await?;
+            archives::remove(ctx, Some(digest.to_string())).await?;
             return Err(error);
         }
     };
-    remove_archive(ctx, former).await?;
+    archives::remove(ctx, former).await?;
     Ok((outcome, appended.last_position))
 }
 

@@ -36,7 +36,12 @@ pub(super) fn name(view: View) -> Option<&'static str> {
         View::Maintenance => "Maintenance",
         View::Plugins => "Plugin",
         View::PluginsUpdates => "PluginsUpdate",
-        View::Files | View::DeploymentGroupMembers | View::Permissions => return None,
+        View::LogBundles => "LogBundle",
+        View::Files
+        | View::DeploymentGroupMembers
+        | View::Permissions
+        | View::EventDeletions
+        | View::ClusterNodes => return None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! `/agents`
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stratalog_projections::View as ViewName;
 use warp::Filter;
 
@@ -9,7 +9,7 @@ use crate::{
     auth::Permission,
     commands::{
         self,
-        agents::{NewAgent, UpdateAgent},
+        agents::{NewAgent, NewCertificates, UpdateAgent},
     },
     context::Context,
     error::Error,
@@ -38,7 +38,13 @@ const LISTED: [&str; 15] = [
 /// `/agents`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("agents")
-        .and(one_of(vec![list(ctx), get(ctx), put(ctx), patch(ctx)]))
+        .and(one_of(vec![
+            list(ctx),
+            replace_ca_certs(ctx),
+            get(ctx),
+            put(ctx),
+            patch(ctx),
+        ]))
         .boxed()
 }
 
@@ -61,6 +67,20 @@ async fn page(req: &Request) -> Result<Answer, Error> {
         listing.include = Some(Include::of(LISTED));
     }
     listing.read(req).await
+}
+
+/// `PATCH /agents`
+fn replace_ca_certs(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::patch())
+        .and(extract::write(ctx))
+        .then(async |req: Result<Request<NewCertificates>, Error>| {
+            let (req, new) = req?.split();
+            let told = commands::agents::replace_ca_certs(&req.ctx, &req.caller, &new).await?;
+            Answer::json(&json!({"number_of_updated_agents": told}))
+        })
+        .map(reply::ok)
+        .boxed()
 }
 
 /// `GET /agents/{name}`

@@ -1,6 +1,6 @@
 //! `/audit`: who did what, in the shape audit clients know; `/audit/events`: the same with
 //! everything the log holds, a page at a time. The log cannot be truncated, nor can entries be
-//! injected.
+//! injected: whoever tries is told so.
 mod stream;
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use warp::Filter as _;
 use crate::{
     auth::Permission,
     context::Context,
-    error::Error,
+    error::{Error, ErrorCode},
     log::audit::{self, Entry, Filter, Question},
     rest::{Answer, Request, Route, extract, one_of, reply},
 };
@@ -28,6 +28,8 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("audit")
         .and(one_of(vec![
             all(ctx),
+            truncate(ctx),
+            inject(ctx),
             events(ctx),
             checkpoint(ctx),
             stream::route(ctx),
@@ -46,6 +48,38 @@ fn all(ctx: &Arc<Context>) -> Route {
             listed(&req).await
         })
         .map(reply::ok)
+        .boxed()
+}
+
+/// `DELETE /audit`: refused.
+fn truncate(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            req?.caller.require(Permission::AuditLogTruncate)?;
+            Err::<(), _>(Error::refused(
+                ErrorCode::IllegalAction,
+                "The audit log is the manager's own log, of which nothing is ever taken out",
+            ))
+        })
+        .map(reply::no_content)
+        .boxed()
+}
+
+/// `POST /audit`: refused.
+fn inject(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::post())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| {
+            req?.caller.require(Permission::AuditLogInject)?;
+            Err::<(), _>(Error::refused(
+                ErrorCode::IllegalAction,
+                "The audit log is the manager's own log: it tells of nothing but what was done here",
+            ))
+        })
+        .map(reply::no_content)
         .boxed()
 }
 
@@ -171,7 +205,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 32] = [
+    const TABLES: [(&str, &str); 35] = [
         ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
@@ -204,6 +238,9 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("permission", "permissions"),
         ("plugins_update", "plugins_updates"),
         ("plugin", "plugins"),
+        ("events", "events"),
+        ("log_bundle", "log_bundles"),
+        ("cluster_node", "cluster_nodes"),
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {

@@ -1,27 +1,31 @@
 //! `/events`: execution logs and events, read from the telemetry lane and written by workers.
+mod question;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stratalog_schema::{events::TelemetryRecord, time::wire_us};
+use stratalog_projections::At;
+use stratalog_schema::time::wire_us;
 use uuid::Uuid;
 use warp::Filter;
 
+use self::question::{SIZE_DEFAULT, question, without_deleted};
 use crate::{
     auth::Permission,
-    commands::logs::{self, Said},
+    commands::{
+        event_deletions,
+        logs::{self, Said},
+    },
     context::Context,
     error::{Error, ErrorCode},
-    log::telemetry::{Found, Key, Question, Test},
+    log::telemetry::Found,
     rest::{
         Answer, Include, Query, Request, Route, extract, one_of, remembered::remembered_telemetry,
         reply,
     },
 };
-
-/// Page size when none is asked for; larger here than elsewhere.
-const SIZE_DEFAULT: i64 = 10_000;
 
 /// Fields of an item, as `_include` may name them.
 const FIELDS: [&str; 23] = [
@@ -53,7 +57,7 @@ const FIELDS: [&str; 23] = [
 /// `/events`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path("events")
-        .and(one_of(vec![list(ctx), post(ctx)]))
+        .and(one_of(vec![list(ctx), post(ctx), delete(ctx)]))
         .boxed()
 }
 
@@ -76,6 +80,7 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     let mut question = question(req.query(), req.caller.tenant()?)?;
     let view = req.view().await?;
     question.upto = view.position();
+    without_deleted(&view, &mut question).await?;
     let page = question.ask(&view).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -97,173 +102,6 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     )
     .map_err(Error::internal)?;
     Ok(Answer::text(text).at(position))
-}
-
-fn values(query: &Query, key: &str) -> Option<Vec<String>> {
-    let values: Vec<String> = query.all(key).map(str::to_owned).collect();
-    (!values.is_empty()).then_some(values)
-}
-
-fn question(query: &Query, tenant: &str) -> Result<Question, Error> {
-    let kinds = values(query, "type").unwrap_or_default();
-    let asked = |kind: &str| kinds.is_empty() || kinds.iter().any(|asked| asked == kind);
-    let mut question = Question {
-        tenant: tenant.to_owned(),
-        // a level is a log's, a type an event's
-        events: asked("cloudify_event") && query.get("level").is_none(),
-        logs: asked("cloudify_log") && query.get("event_type").is_none(),
-        executions: values(query, "execution_id"),
-        groups: values(query, "execution_group_id"),
-        deployments: values(query, "deployment_id"),
-        blueprints: values(query, "blueprint_id"),
-        ..Question::default()
-    };
-    for (key, _) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
-        if let Some(test) = test(query, key)? {
-            question.tests.push(test);
-        }
-    }
-    for range in query.all("_range") {
-        question.tests.push(range_test(range)?);
-    }
-    for sort in query.all("_sort") {
-        question.sort.push(sort_key(sort)?);
-    }
-    let whole = query.flag("_get_all_results")?;
-    let size = query.number("_size")?.unwrap_or(SIZE_DEFAULT);
-    let size = if whole { i64::MAX } else { size };
-    question.size = usize::try_from(size).map_err(Error::internal)?;
-    let offset = query.number("_offset")?.unwrap_or(0);
-    question.offset = usize::try_from(offset).map_err(Error::internal)?;
-    Ok(question)
-}
-
-fn one_of_texts(wanted: Vec<String>, field: fn(&TelemetryRecord) -> Option<&str>) -> Test {
-    Box::new(move |record| {
-        field(record).is_some_and(|value| wanted.iter().any(|wanted| wanted == value))
-    })
-}
-
-/// The test a filter means; `None` for those the references answer.
-fn test(query: &Query, key: &str) -> Result<Option<Test>, Error> {
-    let wanted = values(query, key).unwrap_or_default();
-    Ok(Some(match key {
-        "type" | "execution_id" | "execution_group_id" | "deployment_id" | "blueprint_id" => {
-            return Ok(None);
-        }
-        "event_type" => one_of_texts(wanted, |r| Some(&r.event_type)),
-        "level" => one_of_texts(wanted, |r| Some(&r.level)),
-        "node_id" => one_of_texts(wanted, |r| r.node_name.as_deref()),
-        "node_instance_id" => one_of_texts(wanted, |r| r.node_instance_id.as_deref()),
-        "operation" => like(wanted, |r| r.operation.as_deref()),
-        "message" | "message.text" => like(wanted, |r| Some(&r.message)),
-        other => {
-            return Err(Error::bad_parameters(format!(
-                "Unknown field to filter by: {other}"
-            )));
-        }
-    }))
-}
-
-/// SQL's `ILIKE`: the caller supplies the wildcards.
-fn like(patterns: Vec<String>, field: fn(&TelemetryRecord) -> Option<&str>) -> Test {
-    let patterns: Vec<Vec<char>> = patterns
-        .iter()
-        .map(|pattern| pattern.to_lowercase().chars().collect())
-        .collect();
-    Box::new(move |record| {
-        field(record).is_some_and(|value| {
-            let value: Vec<char> = value.to_lowercase().chars().collect();
-            patterns.iter().any(|pattern| matches_like(pattern, &value))
-        })
-    })
-}
-
-/// Whether a text matches a pattern of `%` and `_`; linear in the product of their lengths.
-fn matches_like(pattern: &[char], text: &[char]) -> bool {
-    let mut reachable = vec![false; text.len() + 1];
-    if let Some(first) = reachable.first_mut() {
-        *first = true;
-    }
-    for symbol in pattern {
-        let mut next = vec![false; text.len() + 1];
-        let mut any = false;
-        for (at, reached) in next.iter_mut().enumerate() {
-            any |= reachable.get(at).copied().unwrap_or(false);
-            *reached = match symbol {
-                '%' => any,
-                _ => {
-                    at > 0 && {
-                        let fits = *symbol == '_' || text.get(at - 1) == Some(symbol);
-                        fits && reachable.get(at - 1).copied().unwrap_or(false)
-                    }
-                }
-            };
-        }
-        reachable = next;
-    }
-    reachable.last().copied().unwrap_or(false)
-}
-
-fn time_field(name: &str) -> Option<fn(&TelemetryRecord) -> i64> {
-    match name.trim_start_matches('@') {
-        "timestamp" => Some(|record| record.timestamp_us),
-        "reported_timestamp" => Some(|record| record.reported_timestamp_us),
-        _ => None,
-    }
-}
-
-fn range_test(range: &str) -> Result<Test, Error> {
-    let bad = || Error::bad_parameters(format!("Range `{range}` is not `field,from,to`"));
-    let [name, from, to] = range.splitn(3, ',').collect::<Vec<_>>()[..] else {
-        return Err(bad());
-    };
-    let field = time_field(name).ok_or_else(|| {
-        Error::bad_parameters(format!("Unknown field for range filtering: {name}"))
-    })?;
-    let moment = |text: &str| match text.trim() {
-        "" => Ok(None),
-        text => crate::broker::wire::parse_timestamp(text)
-            .map(|at| Some(at.timestamp_micros()))
-            .ok_or_else(bad),
-    };
-    let (from, to) = (moment(from)?, moment(to)?);
-    if from.is_none() && to.is_none() {
-        return Err(bad());
-    }
-    Ok(Box::new(move |record| {
-        let at = field(record);
-        from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
-    }))
-}
-
-fn sort_key(text: &str) -> Result<(Key, bool), Error> {
-    let (name, descending) = match text.strip_prefix('-') {
-        Some(name) => (name, true),
-        None => (text.trim_start_matches(['+', ' ']), false),
-    };
-    let key = match name.trim_start_matches('@') {
-        "timestamp" => Key::Timestamp,
-        "reported_timestamp" => Key::ReportedTimestamp,
-        "_storage_id" => Key::Position,
-        "message" => Key::Text(|r| &r.message),
-        "event_type" => Key::Text(|r| &r.event_type),
-        "level" => Key::Text(|r| &r.level),
-        "logger" => Key::Text(|r| &r.logger),
-        "execution_id" => Key::Text(|r| &r.execution_id),
-        "deployment_id" => Key::Text(|r| &r.deployment_id),
-        "blueprint_id" => Key::Text(|r| &r.blueprint_id),
-        "workflow_id" => Key::Text(|r| &r.workflow_id),
-        "operation" => Key::Text(|r| r.operation.as_deref().unwrap_or_default()),
-        "node_name" | "node_id" => Key::Text(|r| r.node_name.as_deref().unwrap_or_default()),
-        "node_instance_id" => Key::Text(|r| r.node_instance_id.as_deref().unwrap_or_default()),
-        other => {
-            return Err(Error::bad_parameters(format!(
-                "Unknown field to sort by: {other}"
-            )));
-        }
-    };
-    Ok((key, descending))
 }
 
 fn or_null(text: &str) -> Value {
@@ -388,6 +226,47 @@ async fn recorded(req: Request<Sent>) -> Result<bool, Error> {
     }
     logs::record_all(&ctx, caller.meta(), (&tenant, &execution), said).await?;
     Ok(true)
+}
+
+/// `DELETE /events`: what is meant is not shown any more, as of now.
+fn delete(ctx: &Arc<Context>) -> Route {
+    warp::path::end()
+        .and(warp::delete())
+        .and(extract::read(ctx))
+        .then(async |req: Result<Request, Error>| deleted(&req?).await)
+        .map(reply::ok)
+        .boxed()
+}
+
+async fn deleted(req: &Request) -> Result<Answer, Error> {
+    req.caller.require(Permission::EventDelete)?;
+    let query = req.query();
+    let deployment = query.required("deployment_id")?;
+    if !query.all("type").any(|kind| kind == "cloudify_event") {
+        return Err(Error::bad_parameters(
+            "Events are deleted with `type=cloudify_event`, and logs only together with them",
+        ));
+    }
+    // the log keeps what is deleted, so nothing needs to be stored before
+    let is_term = |key: &str| key == "_range" || !(key.starts_with('_') || key == "store_before");
+    let terms = query.iter().filter(|(key, _)| is_term(key));
+    let terms: Vec<_> = terms.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let mut question = question(&Query::of(&terms), req.caller.tenant()?)?;
+    question.size = 0;
+    let own = req.caller.tenant()?.to_owned();
+    question
+        .tests
+        .push(Box::new(move |record| record.tenant == own));
+    let position = event_deletions::delete(&req.ctx, &req.caller, deployment, &terms).await?;
+    // what it took from view is what was shown before it
+    let view = req.ctx.store.read(At::Position(position - 1)).await?;
+    question.upto = view.position();
+    without_deleted(&view, &mut question).await?;
+    let total = question.ask(&view).await?.total;
+    drop(view.finish().await?);
+    let pagination = json!({"total": total, "size": SIZE_DEFAULT, "offset": 0});
+    let body = json!({"items": [total], "metadata": {"pagination": pagination}});
+    Ok(Answer::json(&body)?.at(position))
 }
 
 /// Executions name their records, so that one that is sent again for want of an answer is the same.

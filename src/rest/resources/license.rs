@@ -8,11 +8,15 @@ use warp::Filter;
 
 use crate::{
     auth::Permission,
-    commands::customer,
+    commands::customer::{self, Terms},
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, body, extract, list, one_of, reply},
+    rest::{Answer, BodyStream, Request, Route, body, extract, list, one_of, reply, uploads},
+    store::View,
 };
+
+/// Largest licence file.
+const BYTES_MAX: u64 = 64 * 1024;
 
 const FIELDS: [&str; 7] = [
     "customer_id",
@@ -30,6 +34,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
         check(ctx),
         all(ctx),
         post(ctx),
+        put(ctx),
         delete(ctx),
         contact(ctx),
     ])
@@ -51,17 +56,23 @@ fn check(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-/// A licence without end and without conditions.
-fn document(customer_id: &str) -> Value {
+/// A licence; one without terms has neither end nor conditions.
+fn document(customer_id: &str, terms: &Terms) -> Value {
     json!({
         "customer_id": customer_id,
-        "expiration_date": null,
-        "license_edition": null,
-        "trial": false,
-        "cloudify_version": null,
-        "capabilities": [],
-        "expired": false,
+        "expiration_date": terms.expiration_date,
+        "license_edition": terms.license_edition,
+        "trial": terms.trial,
+        "cloudify_version": terms.cloudify_version,
+        "capabilities": terms.capabilities,
+        "expired": terms.is_over(),
     })
+}
+
+async fn documents(view: &View) -> Result<Vec<Value>, Error> {
+    let terms = customer::terms(view).await?.unwrap_or_default();
+    let id = customer::id(view).await?;
+    Ok(id.iter().map(|id| document(id, &terms)).collect())
 }
 
 /// `GET /license`
@@ -73,9 +84,8 @@ fn all(ctx: &Arc<Context>) -> Route {
             let req = req?;
             req.caller.require(Permission::LicenseList)?;
             let view = req.view().await?;
-            let id = customer::id(&view).await?;
+            let licences = documents(&view).await?;
             drop(view.finish().await?);
-            let licences: Vec<Value> = id.iter().map(|id| document(id)).collect();
             list::of_values(&req, &licences, &FIELDS).await
         })
         .map(reply::ok)
@@ -96,10 +106,31 @@ fn post(ctx: &Arc<Context>) -> Route {
             let (req, body) = req?.split();
             req.caller.require(Permission::LicenseUpload)?;
             customer::set(&req.ctx, &req.caller, Some(&body.customer_id)).await?;
-            Answer::json(&document(&body.customer_id))
+            Answer::json(&document(&body.customer_id, &Terms::default()))
         })
         .map(reply::ok)
         .boxed()
+}
+
+/// `PUT /license`: a licence file, whatever its content type says.
+fn put(ctx: &Arc<Context>) -> Route {
+    warp::path!("license")
+        .and(warp::put())
+        .and(extract::upload(ctx))
+        .then(async |req: Result<Request<BodyStream>, Error>| uploaded(req?).await)
+        .map(reply::ok)
+        .boxed()
+}
+
+async fn uploaded(req: Request<BodyStream>) -> Result<Answer, Error> {
+    req.caller.require(Permission::LicenseUpload)?;
+    let (req, text) = uploads::words(req, BYTES_MAX).await?;
+    customer::upload(&req.ctx, &req.caller, &text).await?;
+    let view = req.now().await?;
+    let licences = documents(&view).await?;
+    let position = view.position();
+    drop(view.finish().await?);
+    Ok(Answer::json(&licences.into_iter().next())?.at(position))
 }
 
 /// `DELETE /license`

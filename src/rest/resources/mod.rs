@@ -23,6 +23,7 @@ mod filters;
 mod health;
 mod labels;
 mod license;
+mod log_bundles;
 mod maintenance;
 mod node_instances;
 mod nodes;
@@ -68,6 +69,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         filters::routes(ctx),
         labels::routes(ctx),
         license::routes(ctx),
+        log_bundles::routes(ctx),
         maintenance::routes(ctx),
         node_instances::routes(ctx),
         nodes::routes(ctx),

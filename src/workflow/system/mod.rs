@@ -5,7 +5,7 @@ use stratalog_projections::views::executions::Execution;
 
 use crate::{
     auth::Caller,
-    commands::{blueprints, deployment_updates, snapshots},
+    commands::{blueprints, deployment_updates, log_bundles, snapshots},
     context::Context,
     error::{Error, ErrorCode},
 };
@@ -22,6 +22,7 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
         "create_deployment_environment" => environment::create(ctx, &caller, execution).await,
         "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
         "create_snapshot" => snapshots::make(ctx, &caller, execution).await,
+        "create_log_bundle" => log_bundles::make(ctx, &caller, execution).await,
         "csys_update_deployment" => {
             let mut caller = caller;
             caller.username.clone_from(&execution.created_by);

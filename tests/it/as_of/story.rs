@@ -61,6 +61,8 @@ pub(super) async fn tell(server: &TestServer) -> Vec<Moment> {
     run(server, "autumn", "install").await;
     change(server).await;
     moments.push(remember(server, "an update").await);
+    support(server).await;
+    moments.push(remember(server, "support").await);
     run(server, "spring", "uninstall").await;
     departures(server).await;
     moments.push(remember(server, "departures").await);
@@ -236,6 +238,26 @@ async fn dependencies(server: &TestServer) {
     server.send(gone).await.expect(204);
 }
 
+/// What operators do when something is the matter.
+async fn support(server: &TestServer) {
+    let node = json!({"hostname": "m2", "private_ip": "10.0.0.2", "public_ip": "10.0.0.2",
+        "version": "7.1.0", "edition": "community", "distribution": "x", "distro_release": "y"});
+    server.post("managers", &node).await.expect(200);
+    let broker = json!({"name": "b2", "address": "10.0.0.3"});
+    server.post("brokers", &broker).await.expect(200);
+    let before = server.position();
+    server
+        .put("log-bundles/trouble", &json!({}))
+        .await
+        .expect(201);
+    settle(server, before).await;
+    server
+        .delete("events?deployment_id=autumn&type=cloudify_event")
+        .await
+        .expect(200);
+    server.delete("managers/m2").await.expect(204);
+}
+
 async fn departures(server: &TestServer) {
     let before = server.position();
     server.delete("deployments/spring").await.expect(204);
@@ -252,6 +274,7 @@ async fn departures(server: &TestServer) {
         .expect(204);
     server.delete("user-groups/staff").await.expect(204);
     server.delete("sites/west").await.expect(204);
+    server.delete("log-bundles/trouble").await.expect(200);
     server.delete("plugins/tool-1.0").await.expect(204);
     let labels = json!({"labels": {}, "resource_tags": {"a": 1}});
     server.patch("plugins/tool-1.1", &labels).await.expect(200);

@@ -72,3 +72,28 @@ async fn an_agent_is_recorded_once_and_on_an_instance() {
         .refused(404, "not_found_error", "nowhere");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn other_certificates_must_be_some() {
+    let server = given().await;
+    let authority = rcgen::generate_simple_self_signed(vec!["m2".to_owned()]).unwrap();
+    for bad in [
+        json!({"bundle": true}),
+        json!({"bundle": true, "manager_ca_cert": "none"}),
+        json!({"manager_ca_cert": authority.cert.pem()}),
+    ] {
+        server
+            .patch("agents", &bad)
+            .await
+            .refused(400, "bad_parameters_error", "");
+    }
+    let good = json!({"bundle": true, "manager_ca_cert": authority.cert.pem(),
+        "broker_ca_cert": null});
+    let told = server.patch("agents", &good).await.expect(200);
+    assert_eq!(
+        told,
+        json!({"number_of_updated_agents": 0}),
+        "there is no broker"
+    );
+    server.stop().await;
+}

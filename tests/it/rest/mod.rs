@@ -2,13 +2,16 @@
 mod agents;
 mod bad_input;
 mod blueprints;
+mod cluster;
 mod coverage;
 mod deployments;
+mod event_deletions;
 mod filters;
 mod groups;
 mod hierarchy;
 mod inter_deployment_dependencies;
 mod license;
+mod log_bundles;
 mod maintenance;
 mod node_instances;
 mod nodes;

@@ -65,7 +65,7 @@ impl Drop for Peer {
 /// Our own agent, as a process of its own.
 pub(crate) struct NativeAgent {
     child: Child,
-    _work_dir: tempfile::TempDir,
+    work_dir: tempfile::TempDir,
 }
 
 impl NativeAgent {
@@ -135,10 +135,12 @@ impl NativeAgent {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        Self {
-            child,
-            _work_dir: work_dir,
-        }
+        Self { child, work_dir }
+    }
+
+    /// Where its settings and files are.
+    pub(crate) fn work_dir(&self) -> &std::path::Path {
+        self.work_dir.path()
     }
 
     /// Asks it to end, and waits until it has.

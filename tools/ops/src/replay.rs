@@ -59,7 +59,7 @@ fn print_replayed(output: Output, replayed: &Replayed) -> anyhow::Result<()> {
             "position": position,
             "swapped": true,
             "pause_ms": u64::try_from(pause_ms)?,
-            "views": View::ALL.map(View::name),
+            "views": View::ALL.map(View::name).to_vec(),
         })),
         Output::Table => console::print_text(format!(
             "{} views were rebuilt from the log up to position {position}; appends waited \
