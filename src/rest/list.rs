@@ -66,7 +66,20 @@ impl Listing {
     /// # Errors
     /// 400 for fields that do not exist and numbers that are none.
     pub fn parse<B>(req: &Request<B>, view: View, scope: Scope) -> Result<Self, Error> {
-        let mut listing = Self::search(req, view, scope)?;
+        Self::parse_for(req, (view, req.include(view)?), scope)
+    }
+
+    /// As [`Listing::parse`], for what is shown in another form than the view's documents.
+    ///
+    /// # Errors
+    /// As [`Listing::parse`].
+    pub fn parse_for<B>(
+        req: &Request<B>,
+        (view, include): (View, Option<Include>),
+        scope: Scope,
+    ) -> Result<Self, Error> {
+        let field = search_field(view).unwrap_or_default();
+        let mut listing = Self::of(req, (view, include), scope, field)?;
         let mut conditions = filters(req.query(), view)?;
         conditions.append(&mut listing.query.conditions);
         listing.query.conditions = conditions;
@@ -92,6 +105,15 @@ impl Listing {
         scope: Scope,
         field: &str,
     ) -> Result<Self, Error> {
+        Self::of(req, (view, req.include(view)?), scope, field)
+    }
+
+    fn of<B>(
+        req: &Request<B>,
+        (view, include): (View, Option<Include>),
+        scope: Scope,
+        field: &str,
+    ) -> Result<Self, Error> {
         let query = req.query();
         let (size, offset) = paging(req)?;
         let all = query.flag("_get_all_results")?;
@@ -105,7 +127,7 @@ impl Listing {
                 offset: if all { 0 } else { offset },
                 size: (!all).then_some(size),
             },
-            include: req.include(view)?,
+            include,
             size,
             offset,
         })

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "agents",
-    version: 1,
+    version: 2,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("name", Kind::Text),
@@ -60,7 +60,7 @@ static FIELDS: [Field; 26] = {
 owned_doc! {
     /// An agent.
     pub struct Agent {
-        /// Its id.
+        /// Its name once more.
         pub id: String,
         /// Creation.
         pub created_at: String,
@@ -189,14 +189,14 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
 fn created(e: &AgentCreated) -> Agent {
     let scope = scope(e.scope.as_ref());
     let mut agent = Agent {
-        id: e.id.clone(),
+        id: e.name.clone(),
         created_at: wire(e.created_at_ms),
-        updated_at: None,
+        updated_at: Some(wire(e.created_at_ms)),
         ip: e.ip.clone(),
         name: e.name.clone(),
         install_method: e.install_method.clone(),
         system: e.system.clone(),
-        version: e.version.clone(),
+        version: Some(e.version.clone().unwrap_or_default()),
         state: e.state.clone(),
         rabbitmq_username: e.rabbitmq_username.clone(),
         rabbitmq_password: None,

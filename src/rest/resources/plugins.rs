@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderValue,
-    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,6 +11,7 @@ use stratalog_projections::{
     Condition, ListQuery, Scope, StoredRow, View as ViewName,
     views::{plugins::Plugin, scoped},
 };
+use tokio_util::io::ReaderStream;
 use warp::{
     Filter,
     reply::{Reply, Response},
@@ -249,13 +250,20 @@ async fn whole(req: &Request, id: &str) -> Result<Response, Error> {
             content: Content::Blob(entry.digest),
         });
     }
+    // clients want to know its size before they read it
+    let stream = pack_stream(req.ctx.blobs.clone(), PackFormat::Zip, packed);
+    let staged = req.ctx.blobs.stage_stream(stream, u64::MAX).await;
+    let staged = staged.map_err(Error::internal)?;
     let mut response = if req.head.is_head {
         Response::default()
     } else {
-        let stream = pack_stream(req.ctx.blobs.clone(), PackFormat::Zip, packed);
-        warp::reply::stream(stream).into_response()
+        let file = staged.open().map_err(Error::internal)?;
+        let chunks = ReaderStream::new(tokio::fs::File::from_std(file));
+        warp::reply::stream(chunks).into_response()
     };
+    let size_bytes = staged.stored().size_bytes;
     let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(size_bytes));
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/octet-stream"),

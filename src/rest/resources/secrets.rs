@@ -188,11 +188,27 @@ fn export(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
+/// What is told of an exported secret.
+const EXPORTED: [&str; 11] = [
+    "key",
+    "value",
+    "visibility",
+    "tenant_name",
+    "is_hidden_value",
+    "encrypted",
+    "provider",
+    "provider_options",
+    "creator",
+    "created_at",
+    "updated_at",
+];
+
 async fn exported(req: &Request) -> Result<Answer, Error> {
     let scope = req
         .caller
         .scope(req.all_tenants()?, Permission::SecretExport)?;
-    let mut listing = Listing::parse(req, ViewName::Secrets, scope)?;
+    let include = Include::parse(req.query(), |name| EXPORTED.contains(&name))?;
+    let mut listing = Listing::parse_for(req, (ViewName::Secrets, include), scope)?;
     (listing.query.size, listing.query.offset) = (None, 0);
     let with_metadata = req.query().flag("_include_metadata")?;
     let passphrase = req.query().get("_passphrase");

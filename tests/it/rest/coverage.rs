@@ -1,6 +1,7 @@
-//! Every path and method of the reference's API has a route, or a reason why not. The sheet of its
-//! endpoints lies beside the checkout (`../shared`) or where `STRATALOG_SHARED` says; without it
-//! there is nothing to compare with.
+//! Every path and method of the reference's API has a route, and every route is asked by a test of
+//! the client, or there is a reason why not. The sheet of the reference's endpoints lies beside the
+//! checkout (`../shared`) or where `STRATALOG_SHARED` says; without it there is nothing to compare
+//! with.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use crate::support::{env, server::TestServer};
 
 const MISSING: &str = include_str!("../../data/rest/missing.tsv");
+const UNTESTED: &str = include_str!("../../data/rest/untested.tsv");
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "PATCH", "DELETE"];
 /// Fewer would mean that the sheet was not understood.
 const ROUTES_MIN: usize = 190;
@@ -104,19 +106,71 @@ fn served(document: &Value) -> BTreeSet<Endpoint> {
     found
 }
 
+/// Endpoints with reasons.
+fn reasons(table: &str) -> BTreeMap<Endpoint, &str> {
+    let mut known = BTreeMap::new();
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let [method, path, reason] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("method, path and reason: {line}");
+        };
+        known.insert((method.to_owned(), path.to_owned()), reason);
+    }
+    known
+}
+
+/// Every operation of the document is among the requests, or has a reason why not.
+pub(super) fn all_is_asked<'a>(document: &Value, asked: impl Iterator<Item = (&'a str, &'a str)>) {
+    let mut missing = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            missing.insert((method.to_uppercase(), path.to_owned()));
+        }
+    }
+    let all = missing.clone();
+    for (method, path) in asked {
+        let of_method = all.iter().filter(|(other, _)| other == method);
+        let meant = of_method.filter(|(_, template)| stands_for(template, path));
+        // of two templates the one with more words of its own is meant
+        if let Some(meant) = meant.min_by_key(|(_, template)| template.matches('{').count()) {
+            missing.remove(meant);
+        }
+    }
+    let known = reasons(UNTESTED);
+    let unknown: Vec<_> = missing
+        .iter()
+        .filter(|one| !known.contains_key(*one))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "no call of the client asks, and there is no reason why: {unknown:?}"
+    );
+    let stale: Vec<_> = known.keys().filter(|one| !missing.contains(*one)).collect();
+    assert!(stale.is_empty(), "asked, or not in the document: {stale:?}");
+}
+
+/// Whether a template of the document stands for a path. Files may lie deeper than their template.
+fn stands_for(template: &str, path: &str) -> bool {
+    if let Some(directory) = template.strip_suffix("{path}") {
+        return path.starts_with(directory);
+    }
+    let (wanted, found): (Vec<_>, Vec<_>) = (
+        template.split('/').collect(),
+        path.trim_end_matches('/').split('/').collect(),
+    );
+    wanted.len() == found.len()
+        && wanted
+            .iter()
+            .zip(&found)
+            .all(|(wanted, found)| wanted.starts_with('{') || wanted == found)
+}
+
 #[tokio::test]
 async fn every_endpoint_of_the_reference_is_served_or_has_a_reason() {
     let Some(sheet) = sheet() else {
         eprintln!("the sheet of endpoints is absent: nothing to compare with");
         return;
     };
-    let mut known: BTreeMap<Endpoint, &str> = BTreeMap::new();
-    for line in MISSING.lines().filter(|line| !line.starts_with('#')) {
-        let [method, path, reason] = line.split('\t').collect::<Vec<_>>()[..] else {
-            panic!("method, path and reason: {line}");
-        };
-        known.insert((method.to_owned(), path.to_owned()), reason);
-    }
+    let known = reasons(MISSING);
     let server = TestServer::start().await;
     let document = server.get("/openapi.json").await.expect(200);
     server.stop().await;

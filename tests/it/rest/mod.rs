@@ -2,6 +2,7 @@
 mod agents;
 mod bad_input;
 mod blueprints;
+mod client;
 mod cluster;
 mod coverage;
 mod deployments;
