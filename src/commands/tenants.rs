@@ -28,7 +28,7 @@ use crate::{
 /// Names that are paths of the API.
 const RESERVED: [&str; 2] = ["users", "user-groups"];
 /// Views whose rows keep a tenant alive, by what their resources are called.
-const RESOURCES: [(ViewName, &str); 8] = [
+const RESOURCES: [(ViewName, &str); 9] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
@@ -37,6 +37,7 @@ const RESOURCES: [(ViewName, &str); 8] = [
     (ViewName::Secrets, "secrets"),
     (ViewName::SecretsProviders, "secrets providers"),
     (ViewName::Plugins, "plugins"),
+    (ViewName::LogBundles, "log bundles"),
 ];
 
 pub(super) fn stream(name: &str) -> StreamId {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Views whose rows keep their creator from being deleted.
-const OWNED: [(ViewName, &str); 8] = [
+const OWNED: [(ViewName, &str); 9] = [
     (ViewName::Blueprints, "blueprints"),
     (ViewName::Deployments, "deployments"),
     (ViewName::Executions, "executions"),
@@ -34,6 +34,7 @@ const OWNED: [(ViewName, &str); 8] = [
     (ViewName::Secrets, "secrets"),
     (ViewName::SecretsProviders, "secrets providers"),
     (ViewName::Plugins, "plugins"),
+    (ViewName::LogBundles, "log bundles"),
 ];
 
 /// The stream of a user.

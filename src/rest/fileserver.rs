@@ -1,10 +1,10 @@
-//! `/resources/…`: the resource directory over HTTP. Who may do what is decided once, on the
-//! canonical path.
-use std::sync::Arc;
+//! `/resources/…`: the resource directory over HTTP, also for a proxy in front of the manager
+//! (`/file-server-proxy/…`). Who may do what is decided once, on the canonical path.
+use std::{convert::Infallible, sync::Arc};
 
 use http::{HeaderValue, header::CONTENT_TYPE};
 use stratalog_projections::{At, View as ViewName, views::scoped};
-use warp::{Filter, reply::Response};
+use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::{BodyStream, Request, Route, extract, one_of, reply};
 use crate::{
@@ -26,36 +26,53 @@ mod write;
 /// The map of a directory's files, inside its archive.
 const INDEX_NAME: &str = ".cloudify-index.json";
 
+/// Where a proxy sends what it was asked for.
+const PROXY: &str = "file-server-proxy";
+/// In which header it says what that was.
+const ORIGINAL_URI: &str = "x-original-uri";
+
 /// `/resources`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
-    let rest = || {
-        warp::path("resources")
-            .and(warp::path::tail())
-            .map(|_| ())
-            .untuple_one()
-    };
-    let read = rest()
+    let below = warp::path("resources").and(tail()).boxed();
+    one_of(vec![public(ctx), all(ctx, &below)])
+}
+
+/// `/file-server-proxy`, below the API
+pub(super) fn proxied(ctx: &Arc<Context>) -> Route {
+    all(ctx, &warp::path(PROXY).and(tail()).boxed())
+}
+
+fn tail() -> impl Filter<Extract = (), Error = Infallible> + Clone {
+    warp::path::tail().map(|_| ()).untuple_one()
+}
+
+/// All methods of the paths below one.
+fn all(ctx: &Arc<Context>, below: &BoxedFilter<()>) -> Route {
+    let read = below
+        .clone()
         .and(warp::get())
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| read(&req?).await)
         .map(reply::any);
-    let put = rest()
+    let put = below
+        .clone()
         .and(warp::put())
         .and(extract::upload(ctx))
         .then(async |req: Result<Request<BodyStream>, Error>| write::put(req?).await)
         .map(reply::ok);
-    let post = rest()
+    let post = below
+        .clone()
         .and(warp::post())
         .and(extract::upload(ctx))
         .then(async |req: Result<Request<BodyStream>, Error>| write::post(req?).await)
         .map(reply::ok);
-    let delete = rest()
+    let delete = below
+        .clone()
         .and(warp::delete())
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| write::delete(&req?).await)
         .map(reply::no_content);
     one_of(vec![
-        public(ctx),
         read.boxed(),
         put.boxed(),
         post.boxed(),
@@ -96,9 +113,18 @@ fn public(ctx: &Arc<Context>) -> Route {
         .boxed()
 }
 
-/// The path a request means.
+/// The path a request means: that of the request to the proxy, if it came through one.
 fn requested<B>(req: &Request<B>) -> Result<Requested, Error> {
-    parse(&req.head.path)
+    let Some((_, own)) = req.head.path.split_once(PROXY).filter(|(before, _)| {
+        // a file may be called so
+        before.starts_with("/api/")
+    }) else {
+        return parse(&req.head.path);
+    };
+    let original = req.head.headers.get(ORIGINAL_URI);
+    let original = original.and_then(|uri| uri.to_str().ok());
+    let path = original.and_then(|uri| uri.split('?').next());
+    parse(path.unwrap_or(own))
 }
 
 fn parse(path: &str) -> Result<Requested, Error> {

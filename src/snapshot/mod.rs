@@ -45,7 +45,7 @@ pub async fn require_unused(client: &impl tokio_postgres::GenericClient) -> Resu
            SELECT 'blueprints' AS what FROM {live}.blueprints WHERE valid_to = {FOREVER} \
            UNION ALL SELECT 'deployments' FROM {live}.deployments WHERE valid_to = {FOREVER} \
            UNION ALL SELECT 'executions' FROM {live}.executions WHERE valid_to = {FOREVER} \
-             AND workflow_id NOT IN ('create_snapshot', 'restore_snapshot') \
+             AND workflow_id NOT IN ('create_snapshot', 'restore_snapshot', 'create_log_bundle') \
            UNION ALL SELECT 'files' FROM {live}.files WHERE valid_to = {FOREVER} \
            UNION ALL SELECT 'users' FROM {live}.users WHERE valid_to = {FOREVER} AND key <> '{}' \
            UNION ALL SELECT 'tenants' FROM {live}.tenants \

@@ -79,6 +79,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         plugins_updates::routes(ctx),
         provider::routes(ctx),
         proxy::routes(ctx),
+        super::fileserver::proxied(ctx),
         searches::routes(ctx),
         secrets::routes(ctx),
         secrets_providers::routes(ctx),

@@ -1,8 +1,9 @@
-//! What a proxy in front asks: `/file-server-auth`, `/monitoring-auth`.
+//! What a proxy in front asks, and hands over: `/file-server-auth`, `/monitoring-auth`,
+//! `/file-server-proxy`.
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::blueprint;
+use super::{blueprint, deployment};
 use crate::support::server::{Answer, TestServer};
 
 async fn ask(server: &TestServer, name: &str, method: &str, uri: &str) -> Answer {
@@ -77,5 +78,49 @@ async fn metrics_are_for_administrators() {
         let answer = server.send(with(cookie)).await;
         assert_eq!(answer.expect(401)["error_code"], "unauthorized_error");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_proxy_hands_over_what_it_was_asked_for() {
+    let server = TestServer::start().await;
+    blueprint(&server, "bp").await;
+    deployment(&server, "bp", "dep").await;
+    let directory = "deployments/default_tenant/dep";
+    let path = format!("file-server-proxy/{directory}/notes.txt");
+    let put = server.request(Method::PUT, &path).body("remember");
+    server.send(put).await.expect(200);
+    assert_eq!(server.get(&path).await.body, b"remember");
+    let direct = server
+        .get(&format!("/resources/{directory}/notes.txt"))
+        .await;
+    assert_eq!(direct.body, b"remember");
+    // the header goes before the path
+    let original = format!("/resources/{directory}/notes.txt?version=1");
+    let through = server.request(Method::GET, "file-server-proxy");
+    let through = server
+        .send(through.header("X-Original-Uri", original))
+        .await;
+    assert_eq!(through.body, b"remember");
+    let climbing = server.request(Method::GET, "file-server-proxy");
+    let climbing = climbing.header("X-Original-Uri", "/resources/../../etc/passwd");
+    let climbed = server.send(climbing).await;
+    climbed.refused(400, "bad_parameters_error", "");
+    server.delete(&path).await.expect(204);
+    server
+        .get(&path)
+        .await
+        .refused(404, "not_found_error", "notes.txt");
+    server.get("file-server-proxy").await.expect(404);
+    // nobody sees more through it
+    let user = json!({"username": "vera", "password": "veravera"});
+    server.put("users", &user).await.expect(201);
+    let foreign = server.anonymous(Method::GET, &format!("file-server-proxy/{directory}/"));
+    let refused = server
+        .send(foreign.basic_auth("vera", Some("veravera")))
+        .await;
+    refused.expect(403);
+    let nobody = server.anonymous(Method::GET, &path);
+    server.send(nobody).await.expect(401);
     server.stop().await;
 }

@@ -10,6 +10,8 @@ def asked(method, path, status, **more):
     return 'plain', lambda w: w.ask(method, path, **more), value(status)
 
 
+PROXIED = '/api/v3.1/file-server-proxy/deployments/default_tenant/spring/'
+
 LINES = [
     asked('GET', '/livez', 200),
     asked('GET', '/readyz', 200),
@@ -26,4 +28,8 @@ LINES = [
     ('plain', lambda w: w.ask('GET', f'/api/v3.1/executions/{w.executions.list()[0]["id"]}/timeline'), value(200)),
     asked('POST', '/api/v3.1/operations', 204, json=STORED),
     asked('POST', '/resources/deployments/default_tenant/spring/', 200, files={'f': ('sent.txt', b'sent')}),
+    asked('POST', PROXIED, 200, files={'f': ('proxied.txt', b'sent')}),
+    asked('PUT', PROXIED + 'other.txt', 200, data=b'other'),
+    asked('GET', PROXIED + 'other.txt', 200),
+    asked('DELETE', PROXIED + 'other.txt', 204),
 ]
