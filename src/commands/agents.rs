@@ -10,7 +10,6 @@ use stratalog_schema::{
     Category, Event, StreamId,
     events::{AgentChanged, AgentCreated, Scope},
 };
-use uuid::Uuid;
 
 mod news;
 
@@ -137,7 +136,7 @@ pub async fn create(
         decision.rests_on(view, stream(tenant, name)).await?;
         let password = new.rabbitmq_password.as_deref();
         let event = AgentCreated {
-            id: format!("agent_{}", Uuid::now_v7()),
+            id: name.to_owned(),
             name: name.to_owned(),
             scope: Some(Scope {
                 tenant: tenant.to_owned(),

@@ -113,9 +113,9 @@ pub struct Page {
 }
 
 impl Question {
-    /// Whether counts of references count records.
+    /// Whether counts of references count records; of those that are not shown, too.
     fn counts_suffice(&self) -> bool {
-        self.tests.is_empty() && self.hidden.is_empty()
+        self.tests.is_empty()
     }
 
     /// What these questions, each about one deployment of its tenant, would be answered with is not
@@ -161,6 +161,10 @@ impl Question {
     }
 
     fn admits(&self, position: i64, record: &TelemetryRecord) -> bool {
+        self.is_about(position, record) && !self.hides(position, record)
+    }
+
+    fn is_about(&self, position: i64, record: &TelemetryRecord) -> bool {
         let kind = if record.is_log {
             self.logs
         } else {
@@ -176,7 +180,6 @@ impl Question {
             && among(&self.deployments, &record.deployment_id)
             && among(&self.blueprints, &record.blueprint_id)
             && self.tests.iter().all(|test| test(record))
-            && !self.hides(position, record)
     }
 
     /// The requested order, then time and position in the same direction.
@@ -219,7 +222,36 @@ impl Question {
             return Ok(None);
         }
         let total = i64::from(self.events) * events + i64::from(self.logs) * logs;
-        Ok(usize::try_from(total).ok())
+        let Ok(total) = usize::try_from(total) else {
+            return Ok(None);
+        };
+        Ok(Some(total.saturating_sub(self.count_hidden(view).await?)))
+    }
+
+    /// How many records the question is about are not shown; only segments of deployments that have
+    /// some are unpacked.
+    async fn count_hidden<C: Connection>(&self, view: &Reader<C>) -> Result<usize, Error> {
+        if self.hidden.is_empty() {
+            return Ok(0);
+        }
+        let of_hidden = Self {
+            tenant: self.tenant.clone(),
+            executions: self.executions.clone(),
+            groups: self.groups.clone(),
+            deployments: Some(self.hidden.keys().cloned().collect()),
+            blueprints: self.blueprints.clone(),
+            upto: self.upto,
+            ..Self::default()
+        };
+        let candidates = of_hidden.candidates(view, None).await?;
+        let mut count = 0;
+        for few in candidates.chunks(FETCH) {
+            for (position, record) in bodies(view, few).await? {
+                let is_hidden = self.hides(position, &record) && self.is_about(position, &record);
+                count += usize::from(is_hidden);
+            }
+        }
+        Ok(count)
     }
 
     /// Segments that may hold something: all of them, or a page of them in an order.
@@ -318,6 +350,10 @@ impl Question {
         walk: &mut Walk,
         view: &Reader<C>,
     ) -> Result<usize, Error> {
+        // what is not shown is counted by references
+        if !self.hidden.is_empty() {
+            return Ok(0);
+        }
         let (mut skipped, mut held, mut pending) = (0, 0, 0);
         let mut reach: Option<DateTime<Utc>> = None;
         while skipped + held <= self.offset {
@@ -370,19 +406,22 @@ impl Question {
         view: &Reader<C>,
         of: &[Candidate],
     ) -> Result<Vec<Found>, Error> {
-        let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
-        let rows = view.fetch(BODIES, &[&positions]).await?;
-        let mut found = Vec::new();
-        for row in rows {
-            let first: i64 = row.try_get(0)?;
-            for (position, record) in (first..).zip(segment::decode(row.try_get(1)?)?) {
-                if self.admits(position, &record) {
-                    found.push((position, record));
-                }
-            }
-        }
+        let mut found = bodies(view, of).await?;
+        found.retain(|(position, record)| self.admits(*position, record));
         Ok(found)
     }
+}
+
+/// All records of some segments.
+async fn bodies<C: Connection>(view: &Reader<C>, of: &[Candidate]) -> Result<Vec<Found>, Error> {
+    let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
+    let rows = view.fetch(BODIES, &[&positions]).await?;
+    let mut found = Vec::new();
+    for row in rows {
+        let first: i64 = row.try_get(0)?;
+        found.extend((first..).zip(segment::decode(row.try_get(1)?)?));
+    }
+    Ok(found)
 }
 
 fn cut(kept: &mut Vec<Found>, order: &[(Key, bool)], needed: usize) {

@@ -36,6 +36,7 @@ metrics.txt      metrics of the process, in Prometheus' format
 executions.json  executions that have not ended
 agents.json      agents with their states
 events.jsonl     the newest execution logs and events of each tenant
+What operations have logged stands there as they did.
 The process writes its own log to standard error: it is where the service manager keeps it.
 ";
 

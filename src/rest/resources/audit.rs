@@ -244,6 +244,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
     ];
     let table = TABLES.iter().find(|(prefix, _)| event.starts_with(prefix));
     let operation = match event.rsplit('_').next() {
+        Some("removed") if event.starts_with("cluster_node") => "delete",
         // members and operations change the tenant and the execution they belong to
         Some("created" | "stored" | "uploaded") => "create",
         Some("deleted") => "delete",
@@ -256,6 +257,8 @@ fn identifier(entry: &Entry, table: &str) -> Value {
     let mut identifier = Map::new();
     let own = |name: &str| entry.data.get(name).and_then(Value::as_str);
     let (tenant, id) = match entry.stream.split_once('/') {
+        // what kind of node it is stands before its name
+        Some((_, name)) if table == "cluster_nodes" => (None, name),
         Some((tenant, id)) => (Some(tenant), id),
         None => (None, entry.stream.as_str()),
     };
@@ -287,5 +290,7 @@ mod tests {
         assert_eq!(kind("node_instance_deleted"), ("node_instances", "delete"));
         assert_eq!(kind("nodes_created"), ("nodes", "create"));
         assert_eq!(kind("tenant_user_removed"), ("tenants", "update"));
+        assert_eq!(kind("cluster_node_removed"), ("cluster_nodes", "delete"));
+        assert_eq!(kind("events_deleted"), ("events", "delete"));
     }
 }

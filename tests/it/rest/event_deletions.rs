@@ -65,6 +65,11 @@ async fn what_is_deleted_is_not_shown_any_more_as_of_now() {
     assert_eq!(texts(&server, "execution_id=of-one").await, ["careful"]);
     assert_eq!(texts(&server, "deployment_id=two").await.len(), 3);
     assert_eq!(texts(&server, "_sort=-timestamp").await.len(), 4);
+    let last = server.get("events?_size=1&_offset=3").await.expect(200);
+    assert_eq!(last["metadata"]["pagination"]["total"], 4);
+    assert_eq!(last["items"].as_array().unwrap().len(), 1, "{last}");
+    let beyond = server.get("events?_size=1&_offset=4").await.expect(200);
+    assert_eq!(beyond["items"], json!([]));
     assert_eq!(deleted(&server, &events).await, 0);
     // what comes later is shown
     told(&server, "one", &["again"]).await;
