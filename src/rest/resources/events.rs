@@ -11,7 +11,7 @@ use stratalog_schema::time::wire_us;
 use uuid::Uuid;
 use warp::Filter;
 
-use self::question::{SIZE_DEFAULT, question, without_deleted};
+use self::question::{question, without_deleted};
 use crate::{
     auth::Permission,
     commands::{
@@ -264,8 +264,7 @@ async fn deleted(req: &Request) -> Result<Answer, Error> {
     without_deleted(&view, &mut question).await?;
     let total = question.ask(&view).await?.total;
     drop(view.finish().await?);
-    let pagination = json!({"total": total, "size": SIZE_DEFAULT, "offset": 0});
-    let body = json!({"items": [total], "metadata": {"pagination": pagination}});
+    let body = json!({"items": [total], "metadata": {"pagination": {"total": total}}});
     Ok(Answer::json(&body)?.at(position))
 }
 

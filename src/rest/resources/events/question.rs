@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Page size when none is asked for; larger here than elsewhere.
-pub(super) const SIZE_DEFAULT: i64 = 10_000;
+const SIZE_DEFAULT: i64 = 10_000;
 
 /// Makes a question look away from what was deleted.
 ///
