@@ -11,7 +11,11 @@ use stratalog::{commands::executions, context::Context, store::Decision};
 use stratalog_schema::Meta;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::support::{env, manager::Manager, server::TestServer};
+use crate::support::{
+    env,
+    manager::{Manager, until},
+    server::TestServer,
+};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/transcripts");
 
@@ -54,6 +58,8 @@ async fn recorded_requests_are_answered_as_they_were() {
         return;
     };
     let manager = Manager::new().await;
+    // its parts are connected a moment later
+    until(async || manager.get("status").await["status"] == "OK").await;
     let mut replay = replaying("replay.py", &manager.url(), &recordings);
     let output = tokio::task::spawn_blocking(move || replay.output().unwrap());
     let output = output.await.unwrap();

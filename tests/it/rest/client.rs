@@ -3,13 +3,18 @@
 use std::process::Command;
 
 use super::coverage;
-use crate::support::{env, manager::Manager};
+use crate::support::{
+    env,
+    manager::{Manager, until},
+};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rest/client");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_of_the_client_gets_what_it_expects_and_all_of_the_api_is_asked() {
     let manager = Manager::new().await;
+    // its parts are connected a moment later
+    until(async || manager.get("status").await["status"] == "OK").await;
     let mut calls = Command::new(env::python());
     calls
         .env(
