@@ -169,10 +169,9 @@ pub struct Parent {
 /// The worse of an own status and those below.
 pub(super) fn worst(own: &str, summary: &Summary) -> String {
     let mut all = Statuses::of(own);
-    for status in [summary.services_status, summary.environments_status] {
-        if let Some(status) = status {
-            all.add(&Statuses::of(status), 1);
-        }
+    let below = [summary.services_status, summary.environments_status];
+    for status in below.into_iter().flatten() {
+        all.add(&Statuses::of(status), 1);
     }
     all.worst().unwrap_or(own).to_owned()
 }

@@ -127,7 +127,10 @@ pub async fn update_stored(
             if view.row(View::Nodes, &key).await?.is_none() {
                 return Err(Error::not_found("Node", &what.node_id));
             }
-            Ok((stored_anew(view, tenant, &[what.clone()]).await?, ()))
+            Ok((
+                stored_anew(view, tenant, std::slice::from_ref(what)).await?,
+                (),
+            ))
         })
         .await?;
     Ok(appended.last_position)
