@@ -26,7 +26,7 @@ const ENVIRONMENT: &str = "environment";
 /// From the worst to the best.
 const STATUSES: [&str; 3] = ["requires_attention", "in_progress", "good"];
 
-/// How many have which of [`STATUSES`].
+/// How many have which status, the worst first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Statuses([i64; 3]);
