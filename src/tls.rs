@@ -21,6 +21,11 @@ mod issue;
 #[cfg(test)]
 mod tests;
 
+/// Whether a text holds certificates in PEM, and none that is broken.
+pub fn holds_certificates(pem: &str) -> bool {
+    reqwest::Certificate::from_pem_bundle(pem.as_bytes()).is_ok_and(|found| !found.is_empty())
+}
+
 /// Certificate of the CA: what clients trust.
 pub const CA_CERT_FILE: &str = "cloudify_internal_ca_cert.pem";
 /// Key of the CA.

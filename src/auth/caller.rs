@@ -86,6 +86,13 @@ impl Caller {
         }
     }
 
+    /// The same caller, whose doing is somebody's.
+    #[must_use]
+    pub fn on_behalf_of(mut self, username: &str) -> Self {
+        username.clone_into(&mut self.username);
+        self
+    }
+
     /// The same caller on behalf of an execution.
     #[must_use]
     pub fn for_execution(mut self, id: &str, tenant: &str) -> Self {

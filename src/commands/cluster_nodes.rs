@@ -20,6 +20,7 @@ use crate::{
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View},
+    tls,
 };
 
 /// Longest name.
@@ -399,9 +400,8 @@ fn networks_of(
 }
 
 fn check_certificate(pem: &str) -> Result<(), Error> {
-    let found = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
-    match found {
-        Ok(found) if !found.is_empty() => Ok(()),
-        _ => Err(Error::bad_parameters("`ca_cert_content` is no certificate")),
+    match tls::holds_certificates(pem) {
+        true => Ok(()),
+        false => Err(Error::bad_parameters("`ca_cert_content` is no certificate")),
     }
 }

@@ -221,13 +221,17 @@ pub(crate) fn kept(labels: &[Label]) -> Vec<Wanted> {
 /// Labels there are, then those that are new; nothing twice.
 pub(crate) fn joined(before: &[Label], more: impl IntoIterator<Item = Wanted>) -> Vec<Wanted> {
     let mut wanted = kept(before);
+    add(&mut wanted, more);
+    wanted
+}
+
+/// Adds those labels that are not there yet.
+pub(crate) fn add(wanted: &mut Vec<Wanted>, more: impl IntoIterator<Item = Wanted>) {
     for label in more {
-        let is_new = |known: &Wanted| known.key != label.key || known.value != label.value;
-        if wanted.iter().all(is_new) {
+        if !wanted.iter().any(|known| is_same(known, &label)) {
             wanted.push(label);
         }
     }
-    wanted
 }
 
 /// Labels of a plan section: `{key: {"values": [..]}}`.

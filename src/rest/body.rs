@@ -17,6 +17,15 @@ pub(super) struct SetVisibility {
     pub(super) visibility: String,
 }
 
+/// What a worker reports of what it makes: the body of `PATCH` of snapshots and the like.
+#[derive(Debug, Deserialize)]
+pub(super) struct SetStatus {
+    /// Where it stands.
+    pub(super) status: String,
+    /// Why it failed.
+    pub(super) error: Option<String>,
+}
+
 /// Reads a body up to a size.
 pub(super) async fn collect<B: Buf>(
     stream: impl Stream<Item = Result<B, warp::Error>>,

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use serde::{Serialize, de::DeserializeOwned};
 use stratalog_projections::{At, View as ViewName};
 use uuid::Uuid;
-use warp::{Filter, Rejection, path::FullPath};
+use warp::{Filter, Rejection, path::FullPath, reply::Response};
 
 use super::{
     Answer, Include, Query, Version,
@@ -19,7 +19,11 @@ use crate::{
     commands::{self, secrets::Opener},
     context::{Context, Resources, Restoring},
     error::{Error, ErrorCode},
-    files::{manifest::Manifest, path::ResourcePath},
+    files::{
+        manifest::{Entry, Manifest},
+        path::ResourcePath,
+        serve::Download,
+    },
     listener::{IsHead, Peer},
     store::View,
 };
@@ -134,6 +138,37 @@ impl<B> Request<B> {
     /// `Unavailable` when the database is down.
     pub async fn now(&self) -> Result<View, Error> {
         self.ctx.store.read(At::Now).await
+    }
+
+    /// One resource as answer, as the caller may see it at the moment of a view.
+    ///
+    /// # Errors
+    /// 404; 400 for a field in `_include` that the view does not have; database errors.
+    pub async fn resource(
+        &self,
+        view: View,
+        model: (ViewName, &str),
+        id: &str,
+    ) -> Result<Answer, Error> {
+        let row = self.caller.get(&view, model, id).await?;
+        let answer = self.document(&view, model.0, &row.doc)?;
+        drop(view.finish().await?);
+        Ok(answer)
+    }
+
+    /// A file as answer, whole or in part.
+    ///
+    /// # Errors
+    /// The blob store's.
+    pub async fn download(&self, entry: &Entry, file_name: &str) -> Result<Response, Error> {
+        let download = Download {
+            entry,
+            file_name,
+            headers: &self.head.headers,
+            is_head: self.head.is_head,
+        };
+        let served = self.ctx.file_server.file(download).await;
+        served.map_err(Error::internal)
     }
 
     /// A stored document as answer, with the fields asked for.

@@ -366,6 +366,7 @@ fn created(e: &DeploymentCreated) -> Deployment {
         private_resource: false,
     };
     deployment.set_visibility(&scope.visibility);
+    deployment.sum_up();
     deployment
 }
 

@@ -224,7 +224,6 @@ pub(super) fn put(
     }
     after.own.counted_in.sort_unstable();
     after.own.counted_in.dedup();
-    after.sum_up();
     rows.put(&after)?;
     consumers(rows, before, Some(&after))?;
     let mut path = vec![after.id.clone()];
@@ -288,11 +287,12 @@ fn consumers(
     before: Option<&Deployment>,
     after: Option<&Deployment>,
 ) -> Result<(), Error> {
-    let counted =
-        |side: Option<&Deployment>| side.map_or_else(Vec::new, |d| d.own.counted_in.clone());
-    let (old, new) = (counted(before), counted(after));
+    let counts = |side: Option<&Deployment>, parent: &Parent| {
+        side.is_some_and(|side| side.own.counted_in.contains(parent))
+    };
     if let Some(after) = after {
-        for parent in new.iter().filter(|parent| !old.contains(parent)) {
+        let new = after.own.counted_in.iter();
+        for parent in new.filter(|parent| !counts(before, parent)) {
             let label = parents(&after.labels).find(|label| label.value == parent.id);
             if let Some(label) = label {
                 let of = (after.tenant_name.as_str(), parent.id.as_str());
@@ -301,7 +301,8 @@ fn consumers(
         }
     }
     if let Some(before) = before {
-        for parent in old.iter().filter(|parent| !new.contains(parent)) {
+        let old = before.own.counted_in.iter();
+        for parent in old.filter(|parent| !counts(after, parent)) {
             let of = (before.tenant_name.as_str(), parent.id.as_str());
             dependencies::detach(rows, of, &before.id)?;
         }

@@ -77,10 +77,9 @@ pub async fn replace_ca_certs(
 }
 
 fn check(name: &str, pem: &str) -> Result<(), Error> {
-    let found = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
-    match found {
-        Ok(found) if !found.is_empty() => Ok(()),
-        _ => Err(Error::bad_parameters(format!(
+    match tls::holds_certificates(pem) {
+        true => Ok(()),
+        false => Err(Error::bad_parameters(format!(
             "`{name}` holds no certificate"
         ))),
     }

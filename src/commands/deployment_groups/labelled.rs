@@ -57,11 +57,7 @@ async fn change(
         let before = labels::kept(&deployment.labels);
         let mut wanted = before.clone();
         wanted.retain(|label| !lost.iter().any(|other| labels::is_same(label, other)));
-        for label in &changing.labels {
-            if !wanted.iter().any(|other| labels::is_same(label, other)) {
-                wanted.push(label.clone());
-            }
-        }
+        labels::add(&mut wanted, changing.labels.iter().cloned());
         if wanted == before {
             continue;
         }

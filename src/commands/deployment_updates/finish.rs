@@ -142,8 +142,10 @@ async fn scheduled(
     update: &DeploymentUpdate,
 ) -> Result<Decision, Error> {
     let deployment = deployments::load(view, &update.tenant_name, &update.deployment_id).await?;
-    let plan = object(update.deployment_plan.as_ref())?;
-    let plan = Plan::new((&plan).into());
+    let mut plan = object(update.deployment_plan.as_ref())?;
+    // settings need nothing else of it
+    plan.retain(|name, _| matches!(name.as_str(), "deployment_settings" | "inputs"));
+    let plan = Plan::new(plan.into());
     let labels = labels::kept(&deployment.labels);
     let settings = deployments::Settings::of((view, opener), (&deployment, &labels), &plan).await?;
     schedules::follow(view, opener.caller, (&deployment, &settings.schedules()?)).await
@@ -164,12 +166,13 @@ fn touched_operations(update: &DeploymentUpdate) -> Vec<UpdateStored> {
             }
             _ => continue,
         };
+        let (key, rel_index) = place.unzip();
         let what = UpdateStored {
             deployment_id: update.deployment_id.clone(),
             node_id: node.to_owned(),
             operation: operation.to_owned(),
-            key: place.clone().map(|(key, _)| key),
-            rel_index: place.map(|(_, index)| index),
+            key,
+            rel_index,
         };
         if !touched.contains(&what) {
             touched.push(what);

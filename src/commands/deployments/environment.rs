@@ -188,10 +188,7 @@ async fn decide(
     let settings = Settings::of((view, opener), (&deployment, &wanted), plan).await?;
     let caller = opener.caller.in_tenant(&deployment.tenant_name);
     let groups = Defaults::find(view, &caller, &settings.groups()?).await?;
-    wanted = labels::joined(
-        &deployment.labels,
-        wanted.into_iter().chain(groups.labels()),
-    );
+    labels::add(&mut wanted, groups.labels());
     require_parents(view, &deployment, &wanted).await?;
     let new_nodes: Vec<NewNode> = section(plan, "nodes")?;
     let new_instances: Vec<NewNodeInstance> = section(plan, "node_instances")?;

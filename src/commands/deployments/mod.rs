@@ -30,6 +30,7 @@ pub use evaluate::{capabilities, functions, instance, nodes, outputs};
 pub(crate) use patch::require_parents;
 pub use patch::{PatchDeployment, patch};
 pub(crate) use settings::Settings;
+pub(crate) use stratalog_projections::views::hierarchy::PARENT_LABEL;
 pub use visibility::set_visibility;
 
 /// How the resource is called in messages.
@@ -39,8 +40,6 @@ pub(crate) const MODEL: (View, &str) = (View::Deployments, "Deployment");
 pub const CREATE_WORKFLOW: &str = "create_deployment_environment";
 /// The workflow that takes it away.
 pub const DELETE_WORKFLOW: &str = "delete_deployment_environment";
-/// Label that names the deployment this one lives in.
-pub(crate) const PARENT_LABEL: &str = "csys-obj-parent";
 
 pub(crate) fn stream(tenant: &str, id: &str) -> StreamId {
     StreamId::scoped(Category::Deployment, tenant, id)

@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use stratalog_projections::views::{deployments::Deployment, executions::Execution, scoped};
+use stratalog_projections::views::{
+    deployments::Deployment, executions::Execution, inter_deployment_dependencies::CONSUMER_LABEL,
+    scoped,
+};
 use stratalog_schema::{
     Event,
     events::{DeploymentChanged, Labels},
@@ -22,9 +25,6 @@ use crate::{
     error::{Error, ErrorCode},
     store::{Decision, View},
 };
-
-/// Labels of ours that stay whatever is asked for.
-const COMPUTED_LABEL: &str = "csys-consumer-id";
 
 /// What is to change. What is absent stays; attributes can be set only once.
 #[derive(Debug, Default, Deserialize)]
@@ -250,15 +250,12 @@ fn merged(deployment: &Deployment, wanted: &[Wanted], own: Option<&Execution>) -
     let is_creation = own.is_some_and(|own| deployment.create_execution.as_ref() == Some(&own.id));
     let mut merged: Vec<Wanted> = labels::kept(&deployment.labels)
         .into_iter()
-        .filter(|label| is_creation || label.key == COMPUTED_LABEL)
+        .filter(|label| is_creation || label.key == CONSUMER_LABEL)
         .collect();
-    for label in wanted {
-        let is_known = |known: &Wanted| known.key == label.key && known.value == label.value;
-        let is_settable = is_creation || label.key != COMPUTED_LABEL;
-        if is_settable && !merged.iter().any(is_known) {
-            merged.push(label.clone());
-        }
-    }
+    let settable = wanted
+        .iter()
+        .filter(|label| is_creation || label.key != CONSUMER_LABEL);
+    labels::add(&mut merged, settable.cloned());
     merged
 }
 

@@ -7,7 +7,9 @@ use std::{
 
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
-    views::{Label, deployments::Deployment, scoped},
+    views::{
+        Label, deployments::Deployment, inter_deployment_dependencies::CONSUMER_LABEL, scoped,
+    },
 };
 
 use super::{MODEL, belonging};
@@ -23,8 +25,6 @@ use crate::{
 
 /// Deployments that may have to be read one after the other for capabilities of capabilities.
 const DEPTH_MAX: usize = 8;
-/// Label a deployment carries for each one that uses it.
-const CONSUMER_LABEL: &str = "csys-consumer-id";
 
 /// What is known of a deployment.
 #[derive(Debug, Default)]

@@ -212,8 +212,7 @@ async fn begun(
     if !cascades(&spec) {
         return Ok(Decision::nothing());
     }
-    let mut caller = Caller::system(&execution.tenant_name);
-    caller.username.clone_from(&execution.created_by);
+    let caller = Caller::system(&execution.tenant_name).on_behalf_of(&execution.created_by);
     let opener = Opener {
         ctx,
         caller: &caller,

@@ -64,8 +64,7 @@ pub async fn occur(ctx: &Context, schedule: &Schedule, now_ms: i64) -> Result<()
     let of = stream(tenant, &schedule.deployment_id, &schedule.id);
     let name = format!("{of} {} {occurrence_ms}", schedule.own.created_at_ms);
     let command_id = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes());
-    let mut caller = Caller::system(tenant);
-    caller.username.clone_from(&schedule.created_by);
+    let caller = Caller::system(tenant).on_behalf_of(&schedule.created_by);
     let decide = async |view: std::sync::Arc<View>| {
         let view: &View = &view;
         let found: Option<Schedule> = view.get(&of.key).await?;

@@ -20,7 +20,7 @@ use crate::{
     },
     context::Context,
     error::{Error, ErrorCode},
-    files::{path::ResourcePath, serve::Download},
+    files::path::ResourcePath,
     rest::{
         Answer, BodyStream, Request, Route, Segment, body, extract, list::Listing, one_of,
         remembered::remembered, reply, uploads, wire,
@@ -320,14 +320,7 @@ async fn download(req: Request, id: &str) -> Result<Response, Error> {
     let Some((path, entry)) = manifest.below(&directory).next() else {
         return Err(Error::not_found("Blueprint archive", id));
     };
-    let download = Download {
-        entry,
-        file_name: path.file_name(),
-        headers: &req.head.headers,
-        is_head: req.head.is_head,
-    };
-    let response = req.ctx.file_server.file(download).await;
-    let response = response.map_err(Error::internal)?;
+    let response = req.download(entry, path.file_name()).await?;
     Ok(reply::at(response, position))
 }
 

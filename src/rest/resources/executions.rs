@@ -75,11 +75,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::ExecutionGet)?;
-            let view = req.view().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            let answer = req.document(&view, View::Executions, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            req.resource(req.view().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()

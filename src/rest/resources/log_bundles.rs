@@ -13,7 +13,6 @@ use crate::{
     },
     context::Context,
     error::Error,
-    files::serve::Download,
     rest::{
         Answer, BodyStream, Request, Route, Segment, body, extract, list, one_of, reply, uploads,
     },
@@ -54,11 +53,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::LogBundleGet)?;
-            let view = req.view().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            let answer = req.document(&view, View::LogBundles, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            req.resource(req.view().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()
@@ -81,19 +76,10 @@ fn put(ctx: &Arc<Context>) -> Route {
             let asked = log_bundles::create(&req.ctx, &req.caller, &id, body.queue).await?;
             let (execution, position) = asked;
             let view = req.ctx.store.read(At::Position(position)).await?;
-            let row = req.caller.get(&view, executions::MODEL, &execution).await?;
-            let answer = req.document(&view, View::Executions, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            req.resource(view, executions::MODEL, &execution).await
         })
         .map(reply::created)
         .boxed()
-}
-
-#[derive(Debug, Deserialize)]
-struct SetStatus {
-    status: String,
-    error: Option<String>,
 }
 
 /// `PATCH /log-bundles/{id}`
@@ -102,7 +88,7 @@ fn patch(ctx: &Arc<Context>) -> Route {
         .and(warp::patch())
         .and(extract::write(ctx))
         .then(
-            async |Segment(id), req: Result<Request<SetStatus>, Error>| {
+            async |Segment(id), req: Result<Request<body::SetStatus>, Error>| {
                 let (req, body) = req?.split();
                 let status = (body.status.as_str(), body.error.as_deref());
                 let position = log_bundles::set_status(&req.ctx, &req.caller, &id, status).await?;
@@ -143,14 +129,7 @@ async fn download(req: Request, id: &str) -> Result<Response, Error> {
     let bundle: LogBundle = req.caller.get(&view, MODEL, id).await?.resource()?;
     drop(view.finish().await?);
     let entry = log_bundles::archive(&req.ctx, &bundle).await?;
-    let download = Download {
-        entry: &entry,
-        file_name: &format!("{id}.zip"),
-        headers: &req.head.headers,
-        is_head: req.head.is_head,
-    };
-    let served = req.ctx.file_server.file(download).await;
-    served.map_err(Error::internal)
+    req.download(&entry, &format!("{id}.zip")).await
 }
 
 /// `PUT /log-bundles/{id}/archive`

@@ -135,11 +135,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::Operations)?;
-            let view = req.view().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            let answer = req.document(&view, View::Operations, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            req.resource(req.view().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()

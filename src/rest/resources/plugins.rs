@@ -29,13 +29,11 @@ use crate::{
         manifest::Manifest,
         pack::{Content, PackFormat, PackedFile, pack_stream},
         path::ResourcePath,
-        serve::Download,
     },
     rest::{
         Answer, BodyStream, Request, Route, Segment, body, extract, list, list::Listing, one_of,
         reply, uploads,
     },
-    store::View,
 };
 
 /// `/plugins`
@@ -76,7 +74,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::PluginGet)?;
-            document(&req, req.view().await?, &id).await
+            req.resource(req.view().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()
@@ -84,14 +82,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 
 /// The plugin after a change.
 async fn changed(req: &Request, id: &str) -> Result<Answer, Error> {
-    document(req, req.now().await?, id).await
-}
-
-async fn document(req: &Request, view: View, id: &str) -> Result<Answer, Error> {
-    let row = req.caller.get(&view, MODEL, id).await?;
-    let answer = req.document(&view, ViewName::Plugins, &row.doc)?;
-    drop(view.finish().await?);
-    Ok(answer)
+    req.resource(req.now().await?, MODEL, id).await
 }
 
 /// `POST /plugins`
@@ -225,14 +216,9 @@ async fn file(
     position: Option<i64>,
 ) -> Result<Response, Error> {
     let entry = manifest.get(&path);
-    let download = Download {
-        entry: entry.ok_or_else(|| Error::not_found("Plugin archive", path.as_str()))?,
-        file_name: path.file_name(),
-        headers: &req.head.headers,
-        is_head: req.head.is_head,
-    };
-    let response = req.ctx.file_server.file(download).await;
-    Ok(reply::at(response.map_err(Error::internal)?, position))
+    let entry = entry.ok_or_else(|| Error::not_found("Plugin archive", path.as_str()))?;
+    let response = req.download(entry, path.file_name()).await?;
+    Ok(reply::at(response, position))
 }
 
 /// Everything that was uploaded, in a zip.

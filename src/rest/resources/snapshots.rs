@@ -10,16 +10,16 @@ use stratalog_projections::{
 use warp::{Filter, reply::Response};
 
 use crate::{
-    auth::{Caller, DEFAULT_TENANT, Permission},
+    auth::{DEFAULT_TENANT, Permission},
     commands::{
         executions,
         snapshots::{self, Archive, MODEL},
     },
     context::{Context, Restoring},
     error::Error,
-    files::serve::Download,
     rest::{
-        Answer, BodyStream, Include, Request, Route, Segment, extract, list, one_of, reply, uploads,
+        Answer, BodyStream, Include, Request, Route, Segment, body, extract, list, one_of, reply,
+        uploads,
     },
 };
 
@@ -58,11 +58,7 @@ fn get(ctx: &Arc<Context>) -> Route {
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
             req.caller.require(Permission::SnapshotGet)?;
-            let view = req.view().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            let answer = req.document(&view, View::Snapshots, &row.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            req.resource(req.view().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()
@@ -113,10 +109,9 @@ fn put(ctx: &Arc<Context>) -> Route {
                 "listener_timeout": body.listener_timeout,
             }));
             let asked = snapshots::create(&req.ctx, &req.caller, &id, parameters).await?;
-            let (view, execution) = execution(&req, &req.caller, &asked).await?;
-            let answer = req.document(&view, View::Executions, &execution.doc)?;
-            drop(view.finish().await?);
-            Ok(answer)
+            let (execution, position) = asked;
+            let view = req.ctx.store.read(At::Position(position)).await?;
+            req.resource(view, executions::MODEL, &execution).await
         })
         .map(reply::created)
         .boxed()
@@ -129,30 +124,13 @@ fn map(value: Value) -> Map<String, Value> {
     }
 }
 
-/// An execution as it was created.
-async fn execution(
-    req: &Request,
-    caller: &Caller,
-    (id, position): &(String, i64),
-) -> Result<(crate::store::View, stratalog_projections::StoredRow), Error> {
-    let view = req.ctx.store.read(At::Position(*position)).await?;
-    let row = caller.get(&view, executions::MODEL, id).await?;
-    Ok((view, row))
-}
-
-#[derive(Debug, Deserialize)]
-struct SetStatus {
-    status: String,
-    error: Option<String>,
-}
-
 /// `PATCH /snapshots/{id}`
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
         .and(extract::write(ctx))
         .then(
-            async |Segment(id), req: Result<Request<SetStatus>, Error>| {
+            async |Segment(id), req: Result<Request<body::SetStatus>, Error>| {
                 let (req, body) = req?.split();
                 let status = (body.status.as_str(), body.error.as_deref());
                 let position = snapshots::set_status(&req.ctx, &req.caller, &id, status).await?;
@@ -193,14 +171,7 @@ async fn download(req: Request, id: &str) -> Result<Response, Error> {
     let snapshot: Snapshot = req.caller.get(&view, MODEL, id).await?.resource()?;
     drop(view.finish().await?);
     let entry = snapshots::archive(&req.ctx, &snapshot).await?;
-    let download = Download {
-        entry: &entry,
-        file_name: &format!("{id}.zip"),
-        headers: &req.head.headers,
-        is_head: req.head.is_head,
-    };
-    let served = req.ctx.file_server.file(download).await;
-    served.map_err(Error::internal)
+    req.download(&entry, &format!("{id}.zip")).await
 }
 
 /// `PUT /snapshots/{id}/archive`
@@ -226,11 +197,7 @@ async fn upload(req: Request<BodyStream>, id: &str) -> Result<Answer, Error> {
     if outcome == Archive::Replaced {
         return Ok(Answer::json(&nothing())?.at(position));
     }
-    let view = req.now().await?;
-    let row = req.caller.get(&view, MODEL, id).await?;
-    let answer = req.document(&view, View::Snapshots, &row.doc)?;
-    drop(view.finish().await?);
-    Ok(answer)
+    req.resource(req.now().await?, MODEL, id).await
 }
 
 /// A snapshot none of whose fields is known: clients expect one.
@@ -290,7 +257,9 @@ async fn start(req: Request, id: &str, body: &Restore) -> Result<Answer, Error> 
         "timeout": body.timeout.unwrap_or(TIMEOUT_S),
     }));
     let asked = snapshots::start_restore(&req.ctx, &caller, id, parameters).await?;
-    let (view, row) = execution(&req, &caller, &asked).await?;
+    let (execution, position) = asked;
+    let view = req.ctx.store.read(At::Position(position)).await?;
+    let row = caller.get(&view, executions::MODEL, &execution).await?;
     // the reference answers with those fields of the execution that a snapshot has, too
     let fields = View::Snapshots.def().fields.iter();
     let include = Include::of(fields.map(|field| field.name));

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 use super::write_secret;
-use crate::worker::{Role, Worker};
+use crate::{
+    tls,
+    worker::{Role, Worker},
+};
 
 /// Arguments of `cluster-update` and `replace-ca-certs`; what is absent stays as it is.
 #[derive(Debug, Default, Deserialize)]
@@ -68,10 +71,10 @@ async fn take(path: &Path, news: News) -> anyhow::Result<()> {
         let Some(pem) = pem.filter(|pem| !pem.is_empty()) else {
             continue;
         };
-        reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-            .ok()
-            .filter(|found| !found.is_empty())
-            .with_context(|| format!("what is to become {name} is no certificate"))?;
+        anyhow::ensure!(
+            tls::holds_certificates(&pem),
+            "what is to become {name} is no certificate"
+        );
         let file = path.with_file_name(file);
         write_secret(&file, pem.as_bytes()).await?;
         settings.insert(name.to_owned(), json!(file));

@@ -77,8 +77,8 @@ impl Runner {
         (tenant, id): (&str, &str),
         new: &Initiate,
     ) -> Result<(), Stop> {
-        let mut caller = self.caller().in_tenant(tenant);
-        caller.username.clone_from(&execution.created_by);
+        let caller = self.caller().in_tenant(tenant);
+        let caller = caller.on_behalf_of(&execution.created_by);
         let started =
             deployment_updates::initiate_for(&self.ctx, &caller, (execution, id), new).await;
         let started = match started {

@@ -24,8 +24,7 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
         "create_snapshot" => snapshots::make(ctx, &caller, execution).await,
         "create_log_bundle" => log_bundles::make(ctx, &caller, execution).await,
         "csys_update_deployment" => {
-            let mut caller = caller;
-            caller.username.clone_from(&execution.created_by);
+            let caller = caller.on_behalf_of(&execution.created_by);
             deployment_updates::initiate_own(ctx, &caller, execution).await?;
             Ok(())
         }

@@ -51,9 +51,7 @@ fn create(ctx: &Arc<Context>) -> Route {
         .then(async |req: Result<Request<CreateDependency>, Error>| {
             let (req, new) = req?.split();
             let id = dependencies::create(&req.ctx, &req.caller, &new).await?;
-            let view = req.now().await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
-            req.document(&view, MODEL.0, &row.doc)
+            req.resource(req.now().await?, MODEL, &id).await
         })
         .map(reply::ok)
         .boxed()
