@@ -120,8 +120,8 @@ fn parsing(c: &mut Criterion) {
         group.throughput(Throughput::Elements(nodes as u64));
         group.sample_size(20);
         group.bench_with_input(BenchmarkId::from_parameter(nodes), &source, |b, source| {
-            // whoever asks for a plan has it before it is freed
-            b.iter_with_large_drop(|| plan(black_box(source)));
+            // freeing it included: plans kept until later would each touch new memory instead
+            b.iter(|| plan(black_box(source)));
         });
         group.bench_with_input(
             BenchmarkId::new("as JSON", nodes),
