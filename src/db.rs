@@ -59,6 +59,17 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
+    /// A pooled connection outside any transaction: for single statements.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database is down or all connections stay busy.
+    pub async fn idle(&self) -> Result<Object, Error> {
+        let connection = self.pool.get().await?;
+        // a reader that was dropped leaves its transaction open
+        connection.batch_execute("ROLLBACK").await?;
+        Ok(connection)
+    }
+
     /// A connection of one's own, outside the pool.
     ///
     /// # Errors

@@ -211,6 +211,11 @@ error_codes! {
     ParamUrlNotFound = "param_url_not_found_error", 400;
     InvalidFilterRule = "invalid_filter_rule", 400;
     UploadMissingFile = "upload_missing_file", 400;
+    PreconditionFailed = "precondition_failed_error", 412;
+    IdempotencyKeyInUse = "idempotency_key_in_use_error", 409;
+    IdempotencyKeyReused = "idempotency_key_reused_error", 422;
+    AnswerLost = "answer_lost_error", 409;
+    PositionNotReached = "position_not_reached_error", 503;
     PayloadTooLarge = "payload_too_large_error", 413;
     MaintenanceModeActive = "maintenance_mode_active", 503;
     EnteringMaintenanceMode = "entering_maintenance_mode", 503;

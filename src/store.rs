@@ -6,6 +6,12 @@ use stratalog_projections::{At, Reader, reader, rebuild, tables};
 use stratalog_schema::{Meta, StreamId, events::TelemetryRecord, migrate::migrate};
 use uuid::Uuid;
 
+mod replies;
+mod terms;
+
+pub use replies::{Begun, Replies, Reply};
+pub use terms::{Condition, Terms};
+
 use crate::{
     db::{Database, Pooled},
     error::Error,
@@ -117,12 +123,24 @@ impl Store {
         Ok(reader::head(&connection).await?)
     }
 
-    /// Appends what needs no decision.
+    /// The answers to requests that may be sent again.
+    pub fn replies(&self) -> Replies<'_> {
+        Replies::of(&self.database)
+    }
+
+    /// Appends what needs no decision, under the terms of the request it is about.
     ///
     /// # Errors
-    /// As [`Log::append`].
-    pub async fn append(&self, append: Append) -> Result<Appended, Error> {
-        self.log.append(append).await
+    /// As [`Log::append`]; 409 when a request with the same key has done it.
+    pub async fn append(&self, mut append: Append) -> Result<Appended, Error> {
+        let terms = Terms::current().filter(|_| append.command_id.is_none());
+        let Some(terms) = terms else {
+            return self.log.append(append).await;
+        };
+        append.command_id = terms.command_id();
+        let appended = self.log.append(append).await?;
+        terms.landed(&appended)?;
+        Ok(appended)
     }
 
     /// Decides on the current state and appends the outcome; decides anew when another command came
@@ -134,7 +152,8 @@ impl Store {
     /// command may move between threads.
     ///
     /// # Errors
-    /// What `decide` refuses; `Conflict` when others kept coming first; database errors.
+    /// What `decide` refuses; 412 when a condition of the request does not hold; 409 when a request
+    /// with the same key has done it; `Conflict` when others kept coming first; database errors.
     pub async fn command<T, F>(
         &self,
         meta: &Meta,
@@ -144,11 +163,13 @@ impl Store {
     where
         F: Future<Output = Result<(Decision, T), Error>>,
     {
+        let terms = Terms::current().unwrap_or_default();
         let mut attempt = 0;
         loop {
             let view = Arc::new(self.read(At::Now).await?);
-            let (decision, outcome) = decide(view.clone()).await?;
+            let (mut decision, outcome) = decide(view.clone()).await?;
             let head = view.head();
+            terms.check(&view, &mut decision).await?;
             if let Some(view) = Arc::into_inner(view) {
                 drop(view.finish().await?);
             }
@@ -169,7 +190,7 @@ impl Store {
                 command_id,
             };
             attempt += 1;
-            match self.log.append(append).await {
+            match self.append(append).await {
                 Ok(appended) => return Ok((appended, outcome)),
                 Err(Error::Conflict { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),

@@ -6,6 +6,7 @@ use crate::{
     query::{self, ListQuery, Param, Scope, Sql},
     tables::LIVE,
     view::{Resource, View, restore},
+    views::scoped,
 };
 
 /// The moment a reader looks at.
@@ -24,6 +25,8 @@ pub struct Row {
     pub key: String,
     /// Position of its creation: a stable number for the resource.
     pub born: i64,
+    /// Position of the event that made it what it is.
+    pub since: i64,
     /// Tenant, visibility, creator.
     pub owner: crate::Owner,
     /// The wire document.
@@ -181,6 +184,28 @@ impl<C: Connection> Reader<C> {
         self.select(&query).await
     }
 
+    /// The row of that id in a tenant or, without one, the global one of any tenant.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn in_tenant(
+        &self,
+        view: View,
+        tenant: &str,
+        id: &str,
+    ) -> Result<Option<Row>, Error> {
+        if let Some(row) = self.row(view, &scoped(tenant, id)).await? {
+            return Ok(Some(row));
+        }
+        let any_of = |field: &str, value: &str| {
+            query::Condition::AnyOf(field.to_owned(), vec![value.to_owned()])
+        };
+        let global = ListQuery::all(view, Scope::Everything)
+            .with(any_of("id", id))
+            .with(any_of("visibility", "global"));
+        Ok(self.select(&global).await?.pop())
+    }
+
     /// One resource by key.
     ///
     /// # Errors
@@ -201,7 +226,7 @@ impl<C: Connection> Reader<C> {
         let conditions = query::conditions(&mut sql, query, self.at)?;
         let order = query::order(query)?;
         sql.text = format!(
-            "SELECT v.key, v.born, v.tenant, v.visibility, v.created_by, v.doc, v.hidden \
+            "SELECT v.key, v.born, v.tenant, v.visibility, v.created_by, v.doc, v.hidden, v.valid_from \
              FROM {LIVE}.{} v WHERE {conditions} ORDER BY {order}",
             query.view.name()
         );
@@ -264,15 +289,6 @@ impl<C: Connection> Reader<C> {
         rows.first().map_or(Ok(0), |row| Ok(row.try_get(0)?))
     }
 
-    /// A page with the exact total.
-    ///
-    /// # Errors
-    /// `UnknownField`, or database errors.
-    pub async fn list(&self, query: &ListQuery) -> Result<Listed, Error> {
-        let (rows, total) = futures::try_join!(self.select(query), self.count(query))?;
-        Ok(Listed { rows, total })
-    }
-
     /// Counts by the values of some fields, ordered by them.
     ///
     /// # Errors
@@ -300,6 +316,7 @@ fn to_row(row: &SqlRow) -> Result<Row, Error> {
     Ok(Row {
         key: row.try_get(0)?,
         born: row.try_get(1)?,
+        since: row.try_get(7)?,
         owner: crate::Owner {
             tenant: row.try_get(2)?,
             visibility: row.try_get(3)?,

@@ -14,7 +14,7 @@ use crate::{
     fold,
     inline::{Applier, Batch},
     rows::{Change, Rows},
-    tables::{CREATE_STATE, LIVE, create_indexes, create_table},
+    tables::{self, CREATE_STATE, LIVE, create_indexes, create_table},
     view::{FOREVER, View},
 };
 
@@ -273,7 +273,7 @@ pub async fn swap(client: &impl GenericClient, built_from: i64) -> Result<(), Er
             .execute(
                 "INSERT INTO view.state (view, version, built_from) VALUES ($1, $2, $3) \
                  ON CONFLICT (view) DO UPDATE SET version = $2, built_from = $3",
-                &[&name, &view.def().version, &built_from],
+                &[&name, &tables::version(view), &built_from],
             )
             .await?;
     }

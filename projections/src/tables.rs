@@ -9,6 +9,14 @@ use crate::{
 /// Schema the live views are in.
 pub const LIVE: &str = "view";
 
+/// Version of what this module makes of definitions: tables and indexes.
+const LAYOUT: i32 = 1;
+
+/// What has to be stored of a view for its table to be trusted.
+pub(crate) fn version(view: View) -> i32 {
+    LAYOUT * 1_000 + view.def().version
+}
+
 /// SQL type of a column.
 fn sql_type(kind: Kind) -> &'static str {
     match kind {
@@ -45,14 +53,16 @@ pub fn create_indexes(schema: &str, view: View) -> String {
         "CREATE UNIQUE INDEX {name}_current ON {schema}.{name} (key) {current}; \
          CREATE UNIQUE INDEX {name}_history ON {schema}.{name} (key, valid_from);"
     );
-    if def.column("created_at").is_some() {
-        sql += &format!(
-            "CREATE INDEX {name}_created ON {schema}.{name} (tenant, created_at, born, key) {current};"
-        );
-    } else {
-        sql +=
-            &format!("CREATE INDEX {name}_born ON {schema}.{name} (tenant, born, key) {current};");
-    }
+    // the order of lists, with what decides who may see a row: pages end early, and totals are
+    // counted without the rows
+    let order = match def.column("created_at") {
+        Some(_) => "created_at, born, key",
+        None => "born, key",
+    };
+    sql += &format!(
+        "CREATE INDEX {name}_order ON {schema}.{name} ({order}) \
+         INCLUDE (tenant, visibility, created_by) {current};"
+    );
     for column in def.columns.iter().filter(|column| column.linked) {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\") {current};",
@@ -100,7 +110,7 @@ pub async fn outdated(client: &impl GenericClient) -> Result<Vec<View>, Error> {
             )
             .await?
             .get(0);
-        if !exists || stored.get(view.name()) != Some(&view.def().version) {
+        if !exists || stored.get(view.name()) != Some(&version(view)) {
             outdated.push(view);
         }
     }

@@ -2,9 +2,7 @@
 //! there.
 use std::sync::Arc;
 
-use stratalog_projections::{
-    Condition, Connection, ListQuery, Owner, Reader, Scope, StoredRow, View, views::scoped,
-};
+use stratalog_projections::{Connection, Owner, Reader, Scope, StoredRow, View};
 use stratalog_schema::Meta;
 use uuid::Uuid;
 
@@ -281,16 +279,8 @@ impl Caller {
         id: &str,
     ) -> Result<Option<StoredRow>, Error> {
         let tenant = self.tenant()?;
-        if let Some(row) = reader.row(view, &scoped(tenant, id)).await? {
-            return Ok(self.may_see(&row.owner).then_some(row));
-        }
-        let global = ListQuery::all(view, Scope::Everything)
-            .with(Condition::AnyOf("id".to_owned(), vec![id.to_owned()]))
-            .with(Condition::AnyOf(
-                "visibility".to_owned(),
-                vec!["global".to_owned()],
-            ));
-        Ok(reader.select(&global).await?.pop())
+        let found = reader.in_tenant(view, tenant, id).await?;
+        Ok(found.filter(|row| self.may_see(&row.owner)))
     }
 
     /// As [`Caller::find`], and must be there. `model` names the resource in the message:

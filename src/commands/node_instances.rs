@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     error::{Error, ErrorCode},
     log::{Append, Expected, NewEvent, read},
-    store::{Decision, View as Reader},
+    store::{Decision, Terms, View as Reader},
 };
 
 mod create;
@@ -68,7 +68,9 @@ pub async fn update(
         require_update(&view, caller).await?;
         drop(view.finish().await?);
     }
-    if let Some(updated) = update_latest(ctx, caller, id, &change).await? {
+    if !Terms::is_conditional()
+        && let Some(updated) = update_latest(ctx, caller, id, &change).await?
+    {
         return Ok(updated);
     }
     let (appended, instance) = ctx

@@ -73,7 +73,8 @@ pub async fn note(ctx: &Context, note: Note) {
         events: vec![NewEvent::new(stream, event)],
         ..Append::default()
     };
-    if let Err(error) = ctx.store.append(append).await {
+    // not what the request is about: none of its terms apply
+    if let Err(error) = ctx.store.log().append(append).await {
         tracing::warn!(%error, ?note, "a login could not be noted");
     }
 }

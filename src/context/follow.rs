@@ -29,8 +29,7 @@ async fn catch_up(ctx: &Context, generation: &mut Option<u32>) -> Result<(), Err
     if ctx.directory.is_stale() {
         return ctx.read_all().await;
     }
-    let connection = ctx.store.database().reader().await?;
-    connection.batch_execute("ROLLBACK").await?;
+    let connection = ctx.store.database().idle().await?;
     let found = read::generation(&connection).await?;
     if *generation.get_or_insert(found) != found {
         // another log was restored: positions mean something else now

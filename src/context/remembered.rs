@@ -11,37 +11,58 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct Kept {
     /// The answer.
     pub body: Bytes,
+    /// Position since which what it shows is as it is, where that is known.
+    pub since: Option<i64>,
     /// The position.
     pub position: i64,
 }
 
+/// Totals of lists kept.
+const TOTALS_MAX: u64 = 10_000;
+
 /// Answers of this process, by everything they depend on but the log.
 #[derive(Debug, Clone)]
-pub struct Remembered(moka::sync::Cache<String, Kept>);
+pub struct Remembered {
+    answers: moka::sync::Cache<String, Kept>,
+    totals: moka::sync::Cache<String, (i64, i64)>,
+}
 
 impl Default for Remembered {
     fn default() -> Self {
         let weigh = |key: &String, kept: &Kept| {
             u32::try_from(key.len() + kept.body.len()).unwrap_or(u32::MAX)
         };
-        let cache = moka::sync::Cache::builder()
+        let answers = moka::sync::Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
             .weigher(weigh)
             .build();
-        Self(cache)
+        Self {
+            answers,
+            totals: moka::sync::Cache::new(TOTALS_MAX),
+        }
     }
 }
 
 impl Remembered {
     /// The answer kept under a key.
     pub fn get(&self, key: &str) -> Option<Kept> {
-        self.0.get(key)
+        self.answers.get(key)
     }
 
     /// Keeps an answer unless it is too large.
     pub fn keep(&self, key: String, kept: Kept) {
         if kept.body.len() <= ANSWER_BYTES_MAX {
-            self.0.insert(key, kept);
+            self.answers.insert(key, kept);
         }
+    }
+
+    /// The total of a list, and the position it was true at.
+    pub fn total(&self, key: &str) -> Option<(i64, i64)> {
+        self.totals.get(key)
+    }
+
+    /// Keeps the total of a list.
+    pub fn keep_total(&self, key: String, total: i64, position: i64) {
+        self.totals.insert(key, (total, position));
     }
 }

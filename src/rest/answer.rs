@@ -9,6 +9,7 @@ use crate::error::Error;
 pub struct Answer {
     pub(super) body: Bytes,
     pub(super) position: Option<i64>,
+    pub(super) since: Option<i64>,
 }
 
 impl Answer {
@@ -27,12 +28,20 @@ impl Answer {
         Self {
             body: json.into(),
             position: None,
+            since: None,
         }
     }
 
     /// `null`, where clients expect some JSON.
     pub fn null() -> Self {
         Self::text("null")
+    }
+
+    /// Of a resource that is what it is since this position: its entity tag.
+    #[must_use]
+    pub fn since(mut self, position: i64) -> Self {
+        self.since = Some(position);
+        self
     }
 
     /// True at this position.

@@ -30,6 +30,7 @@ use crate::{
 
 mod maintenance;
 mod moment;
+mod position;
 
 /// What stands before the body.
 #[derive(Debug)]
@@ -153,7 +154,7 @@ impl<B> Request<B> {
         let row = self.caller.get(&view, model, id).await?;
         let answer = self.document(&view, model.0, &row.doc)?;
         drop(view.finish().await?);
-        Ok(answer)
+        Ok(answer.since(row.since))
     }
 
     /// A file as answer, whole or in part.
@@ -237,7 +238,7 @@ pub(super) fn asks_for_a_moment(head: &Head) -> bool {
 
 type Outcome<B> = Result<Request<B>, Error>;
 
-fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone {
+pub(super) fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -338,7 +339,7 @@ pub fn upload(
     })
 }
 
-async fn collect<C: Buf>(
+pub(super) async fn collect<C: Buf>(
     request: &Request,
     stream: impl Stream<Item = Result<C, warp::Error>>,
 ) -> Result<Bytes, Error> {
@@ -361,7 +362,8 @@ fn capped<C: Buf>(
     BodyStream(Box::pin(chunks))
 }
 
-async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
+pub(super) async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
+    position::reach(&ctx, &head).await?;
     let carried = Carried::from_headers(&head.headers);
     let identity = ctx.authenticator.identify(carried, Uuid::now_v7()).await;
     let is_restoring = *ctx.restoring.borrow() == Restoring::Replacing;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View, views::scoped};
 
-use super::{Answer, Include, Query, Request, query::shown, remembered::remembered};
+use super::{Answer, Include, Query, Request, counted, query::shown, remembered::remembered};
 use crate::{
     auth::Permission,
     commands::{deployment_groups, deployments, filters, inter_deployment_dependencies},
@@ -162,7 +162,7 @@ impl Listing {
         let all = ListQuery::all(self.query.view, self.query.scope.clone());
         let wanted = filters::conditions(self.query.view, &rules)?;
         self.query.conditions.extend(wanted);
-        view.count(&all).await.map(Some).map_err(Error::from)
+        counted::count(req, view, &all).await.map(Some)
     }
 
     /// Only deployments of the group that the query names.
@@ -201,13 +201,21 @@ impl Listing {
         Ok(())
     }
 
+    /// The rows of the page, and how many there are in all.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn find<B>(&self, req: &Request<B>, view: &Reader) -> Result<Listed, Error> {
+        counted::list(req, view, &self.query).await
+    }
+
     /// Reads the page and answers with the stored documents as they are.
     ///
     /// # Errors
     /// Database errors.
     pub async fn read<B>(&self, req: &Request<B>) -> Result<Answer, Error> {
         let reader = req.view().await?;
-        let Listed { rows, total } = reader.list(&self.query).await?;
+        let Listed { rows, total } = self.find(req, &reader).await?;
         let position = reader.position();
         drop(reader.finish().await?);
         let documents = rows.iter().map(|row| row.doc.as_str());

@@ -81,6 +81,7 @@
 //! ```
 mod answer;
 pub mod body;
+mod counted;
 pub mod extract;
 mod fileserver;
 mod include;
@@ -92,6 +93,7 @@ pub mod reply;
 mod resources;
 mod route;
 mod segment;
+mod terms;
 mod uploads;
 mod version;
 mod wire;

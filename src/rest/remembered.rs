@@ -47,13 +47,20 @@ async fn remembered_while<B>(
     if let Some(kept) = ctx.remembered.get(&key) {
         let head = ctx.store.head().await?;
         if holds(kept.position, head) {
-            return Ok(Answer::text(kept.body).at(head));
+            let mut answer = Answer::text(kept.body).at(head);
+            answer.since = kept.since;
+            return Ok(answer);
         }
     }
     let answer = make.await?;
     if let Some(position) = answer.position {
-        let body = answer.body.clone();
-        ctx.remembered.keep(key, Kept { body, position });
+        let (body, since) = (answer.body.clone(), answer.since);
+        let kept = Kept {
+            body,
+            since,
+            position,
+        };
+        ctx.remembered.keep(key, kept);
     }
     Ok(answer)
 }

@@ -1,5 +1,8 @@
 //! Responses made of answers and errors.
-use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, ETAG},
+};
 use serde_json::{Map, Value, json};
 use warp::reply::Response;
 
@@ -59,6 +62,11 @@ fn json_response(status: StatusCode, answer: Answer) -> Response {
     headers.insert(CONTENT_TYPE, JSON);
     if let Some(position) = answer.position {
         headers.insert(LOG_POSITION, HeaderValue::from(position));
+    }
+    if let Some(since) = answer.since
+        && let Ok(tag) = HeaderValue::try_from(format!("\"{since}\""))
+    {
+        headers.insert(ETAG, tag);
     }
     response
 }

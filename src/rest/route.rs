@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc};
 use http::{HeaderValue, StatusCode};
 use warp::{Filter, Rejection, filters::BoxedFilter, reject, reply::Response};
 
-use super::{Version, reply, resources};
+use super::{Version, reply, resources, terms};
 use crate::{
     context::Context,
     error::{Error, ErrorCode},
@@ -41,7 +41,11 @@ pub fn api(ctx: &Arc<Context>) -> Route {
         .and(one_of(vec![versioned.boxed(), resources::unversioned(ctx)]))
         .boxed();
     let durable = ctx.store.log().durable();
-    one_of(vec![api, one_of(resources::outside(ctx))])
+    let all = one_of(vec![api, one_of(resources::outside(ctx))])
+        .recover(missed)
+        .unify()
+        .boxed();
+    one_of(vec![terms::routes(ctx, all.clone()), all])
         .recover(missed)
         .unify()
         .map(move |mut response: Response| {

@@ -225,9 +225,9 @@ async fn rows_as_of_are_rows_of_a_cut_log(server: &TestServer) {
     let ends = cut::batch_ends(server.database()).await;
     for position in ends.into_iter().step_by(25) {
         let cut = Cut::of(server.database(), position).await;
-        let client = cut::connect(server.database()).await;
+        let client = server.database().connect().await;
         let mut whole = Reader::begin(client, At::Position(position)).await.unwrap();
-        let mut ended = Reader::begin(cut::connect(&cut.database).await, At::Now)
+        let mut ended = Reader::begin(cut.database.connect().await, At::Now)
             .await
             .unwrap();
         assert_eq!((whole.position(), ended.position()), (position, position));

@@ -28,7 +28,7 @@ use stratalog_projections::{
 };
 use tokio_postgres::Client;
 
-use self::manager::{Manager, connect, manager, start};
+use self::manager::{Manager, manager, start};
 use crate::support::{database::TestDatabase, empty_database};
 
 fn position(archive: &[u8]) -> i64 {
@@ -294,10 +294,10 @@ async fn without_a_manager_the_bytes_are_reproducible_and_nothing_is_appended() 
     let place = tempfile::tempdir().unwrap();
     let back = imported(&other, place.path(), &archive).await.unwrap();
     assert_eq!(back.position, position(&archive));
-    let client = connect(&database).await;
+    let client = database.connect().await;
     let origin = digests(&client, back.position).await;
     assert_eq!(back.views, origin);
-    assert_intact(&mut connect(&other).await).await;
+    assert_intact(&mut other.connect().await).await;
     assert_eq!(exported(&other, place.path()).await, archive);
     // only into an empty log
     let refused = imported(&other, place.path(), &archive).await.unwrap_err();
@@ -324,7 +324,7 @@ async fn a_log_that_does_not_verify_is_not_restored() {
     let first = manager().await;
     first.upload("b1").await;
     let (database, data) = first.stop().await;
-    let client = connect(&database).await;
+    let client = database.connect().await;
     client
         .batch_execute(
             "ALTER TABLE es.spine DISABLE TRIGGER immutable; \
@@ -337,7 +337,7 @@ async fn a_log_that_does_not_verify_is_not_restored() {
     let place = tempfile::tempdir().unwrap();
     let refused = imported(&other, place.path(), &archive).await.unwrap_err();
     assert!(refused.contains("not intact at position 1"), "{refused}");
-    let client = connect(&other).await;
+    let client = other.connect().await;
     let left = "SELECT count(*) FROM es.spine";
     let left: i64 = client.query_one(left, &[]).await.unwrap().get(0);
     assert_eq!(left, 0);

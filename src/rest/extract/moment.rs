@@ -53,8 +53,7 @@ impl Moment {
         let position = match self {
             Self::Position(position) => position,
             Self::Time(time) => {
-                let connection = store.database().reader().await?;
-                connection.batch_execute("ROLLBACK").await?;
+                let connection = store.database().idle().await?;
                 log::read::position_at(&connection, time).await?
             }
         };

@@ -70,7 +70,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     }
     let view = req.view().await?;
     let visible = listing.narrow(req, &view, None).await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let documents = wire::blueprints::join(&view, &listed.rows, listing.include.as_ref()).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -102,9 +102,11 @@ async fn document<B>(
     view: &crate::store::View,
     row: StoredRow,
 ) -> Result<Answer, Error> {
+    let since = row.since;
     let mut documents = wire::blueprints::join(view, &[row], None).await?;
     let document = documents.pop().unwrap_or_default();
-    req.document(view, ViewName::Blueprints, &document)
+    let answer = req.document(view, ViewName::Blueprints, &document)?;
+    Ok(answer.since(since))
 }
 
 /// The blueprint after a change.

@@ -46,7 +46,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let scope = req.caller.scope(req.all_tenants()?, permission)?;
     let listing = Listing::parse(req, MODEL.0, scope)?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let documents = wire::groups::of_deployments(&view, &listed.rows).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -55,9 +55,11 @@ async fn page(req: &Request) -> Result<Answer, Error> {
 }
 
 async fn document(req: &Request, view: &View, row: StoredRow) -> Result<Answer, Error> {
+    let since = row.since;
     let documents = wire::groups::of_deployments(view, &[row]).await?;
     let document = documents.into_iter().next().unwrap_or_default();
-    req.document(view, ViewName::DeploymentGroups, &document)
+    let answer = req.document(view, ViewName::DeploymentGroups, &document)?;
+    Ok(answer.since(since))
 }
 
 /// The group after a change.

@@ -49,7 +49,8 @@ fn all(ctx: &Arc<Context>) -> Route {
 
 async fn document(req: &Request, view: &View, id: &str) -> Result<Answer, Error> {
     let row = req.caller.get(view, MODEL, id).await?;
-    req.document(view, ViewName::DeploymentUpdates, &row.doc)
+    let answer = req.document(view, ViewName::DeploymentUpdates, &row.doc)?;
+    Ok(answer.since(row.since))
 }
 
 /// The update after a change.

@@ -70,7 +70,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let is_expanded = req.query().flag("_get_data")?;
     let view = req.view().await?;
     let visible = listing.narrow(req, &view, None).await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let include = listing.include.as_ref();
     let documents = match is_expanded {
         true => wire::deployments::expanded(&view, &listed.rows, include).await?,
@@ -103,6 +103,7 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     let with_workdir = req.query().flag("include_workdir")?;
     let view = req.view().await?;
     let mut row = req.caller.get(&view, MODEL, id).await?;
+    let since = row.since;
     let tenant = row.owner.tenant.clone().unwrap_or_default();
     let include = req.include(ViewName::Deployments)?;
     let documents = match req.query().optional_flag("all_sub_deployments")? {
@@ -120,16 +121,19 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
         members.insert("workdir_zip".to_owned(), BASE64_STANDARD.encode(zip).into());
         document = Value::Object(members).to_string();
     }
-    req.document(&view, ViewName::Deployments, &document)
+    let answer = req.document(&view, ViewName::Deployments, &document)?;
+    Ok(answer.since(since))
 }
 
 /// The deployment after a change, as lists show it.
 async fn changed<B>(req: &Request<B>, id: &str) -> Result<Answer, Error> {
     let view = req.ctx.store.read(At::Now).await?;
     let row = req.caller.get(&view, MODEL, id).await?;
+    let since = row.since;
     let documents = wire::deployments::join(&view, &[row], None).await?;
     let document = documents.into_iter().next().unwrap_or_default();
-    req.document(&view, ViewName::Deployments, &document)
+    let answer = req.document(&view, ViewName::Deployments, &document)?;
+    Ok(answer.since(since))
 }
 
 /// Body of a creation.

@@ -48,7 +48,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let is_named = include.is_some_and(|i| i.names("execution_ids") || i.names("status"));
     let is_expanded = is_named || req.query().flag("_get_data")?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let documents = wire::groups::of_executions(&view, &listed.rows, is_expanded).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -57,9 +57,11 @@ async fn page(req: &Request) -> Result<Answer, Error> {
 }
 
 async fn document(req: &Request, view: &View, row: StoredRow) -> Result<Answer, Error> {
+    let since = row.since;
     let documents = wire::groups::of_executions(view, &[row], true).await?;
     let document = documents.into_iter().next().unwrap_or_default();
-    req.document(view, ViewName::ExecutionGroups, &document)
+    let answer = req.document(view, ViewName::ExecutionGroups, &document)?;
+    Ok(answer.since(since))
 }
 
 /// The group after a change.

@@ -41,7 +41,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let scope = req.caller.scope(req.all_tenants()?, permission)?;
     let listing = Listing::parse(req, ViewName::Schedules, scope)?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let documents = wire::schedules::join(&view, &listed.rows).await?;
     let position = view.position();
     drop(view.finish().await?);

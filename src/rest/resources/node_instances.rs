@@ -59,13 +59,15 @@ async fn one(req: &Request, id: &str) -> Result<Answer, Error> {
     let view = req.view().await?;
     let row = req.caller.get(&view, MODEL, id).await?;
     if !is_evaluated || !may_hold_calls(&row.doc) {
-        return req.document(&view, ViewName::NodeInstances, &row.doc);
+        let answer = req.document(&view, ViewName::NodeInstances, &row.doc)?;
+        return Ok(answer.since(row.since));
     }
     let instance: Value = serde_json::from_str(&row.doc).map_err(Error::internal)?;
     let tenant = row.owner.tenant.unwrap_or_default();
     let evaluated =
         commands::deployments::instance((&view, req.opener()), &tenant, &instance).await?;
-    req.document(&view, ViewName::NodeInstances, &evaluated.to_string())
+    let answer = req.document(&view, ViewName::NodeInstances, &evaluated.to_string())?;
+    Ok(answer.since(row.since))
 }
 
 /// Whether a text can hold a call of an intrinsic function at all. Workers ask for evaluated

@@ -50,7 +50,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let scope = req.caller.scope(req.all_tenants()?, Permission::NodeList)?;
     let listing = Listing::parse(req, ViewName::Nodes, scope)?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let mut documents = wire::nodes::join(&view, &listed.rows, listing.include.as_ref()).await?;
     if req.query().flag("_evaluate_functions")? {
         documents = evaluated(req, &view, &documents).await?;

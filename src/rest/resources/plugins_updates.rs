@@ -38,7 +38,8 @@ fn all(ctx: &Arc<Context>) -> Route {
 
 async fn document(req: &Request, view: &View, id: &str) -> Result<Answer, Error> {
     let row = req.caller.get(view, MODEL, id).await?;
-    req.document(view, MODEL.0, &row.doc)
+    let answer = req.document(view, MODEL.0, &row.doc)?;
+    Ok(answer.since(row.since))
 }
 
 /// `GET /plugins-updates/{id}`

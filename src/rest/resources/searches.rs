@@ -188,7 +188,7 @@ async fn narrowed(
 async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, Error> {
     let view = req.view().await?;
     let visible = narrowed(req, &view, &mut listing).await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let include = listing.include.as_ref();
     let documents = match listing.query.view {
         ViewName::Blueprints => wire::blueprints::join(&view, &listed.rows, include).await?,

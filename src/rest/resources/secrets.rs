@@ -81,16 +81,18 @@ fn document(req: &Request, view: &View, secret: &Secret, value: Value) -> Result
     Ok(Value::Object(members))
 }
 
-async fn find(req: &Request, view: &View, key: &str) -> Result<Secret, Error> {
-    Ok(req.caller.get(view, MODEL, key).await?.resource()?)
+/// The secret, and the position since which it is what it is.
+async fn find(req: &Request, view: &View, key: &str) -> Result<(Secret, i64), Error> {
+    let row = req.caller.get(view, MODEL, key).await?;
+    Ok((row.resource()?, row.since))
 }
 
 /// The secret after a change; whoever sets a value knows it.
 async fn changed(req: &Request, key: &str) -> Result<Answer, Error> {
     let view = req.now().await?;
-    let secret = find(req, &view, key).await?;
+    let (secret, since) = find(req, &view, key).await?;
     let document = document(req, &view, &secret, Value::from(""))?;
-    Ok(req.answer(&document)?.at(view.position()))
+    Ok(req.answer(&document)?.at(view.position()).since(since))
 }
 
 /// `GET /secrets/{key}`
@@ -107,13 +109,13 @@ async fn one(req: &Request, key: &str) -> Result<Answer, Error> {
     req.caller.require_or_execution(Permission::SecretGet)?;
     let is_skipped = req.query().flag("_skip_value")?;
     let view = req.view().await?;
-    let secret = find(req, &view, key).await?;
+    let (secret, since) = find(req, &view, key).await?;
     let value = match !is_skipped && commands::secrets::sees(&view, &req.caller, &secret) {
         true => commands::secrets::value(&req.ctx, &view, &req.caller, &secret).await?,
         false => Value::from(""),
     };
     let document = document(req, &view, &secret, value)?;
-    Ok(req.answer(&document)?.at(view.position()))
+    Ok(req.answer(&document)?.at(view.position()).since(since))
 }
 
 /// `PUT /secrets/{key}`

@@ -58,7 +58,7 @@ fn all(ctx: &Arc<Context>) -> Route {
             let scope = req.caller.scope(req.all_tenants()?, permission)?;
             let listing = Listing::parse(&req, PROVIDER.0, scope)?;
             let view = req.view().await?;
-            let listed = view.list(&listing.query).await?;
+            let listed = listing.find(&req, &view).await?;
             let mut documents = Vec::with_capacity(listed.rows.len());
             for row in &listed.rows {
                 documents.push(document(&req, row)?.to_string());
@@ -74,7 +74,8 @@ fn all(ctx: &Arc<Context>) -> Route {
 async fn one(req: &Request, view: &View, name: &str) -> Result<Answer, Error> {
     let row = req.caller.get(view, PROVIDER, name).await?;
     let document = document(req, &row)?.to_string();
-    req.document(view, ViewName::SecretsProviders, &document)
+    let answer = req.document(view, ViewName::SecretsProviders, &document)?;
+    Ok(answer.since(row.since))
 }
 
 /// `PUT /secrets-providers`

@@ -43,7 +43,8 @@ fn all(ctx: &Arc<Context>) -> Route {
 
 async fn one(req: &Request, view: &View, name: &str) -> Result<Answer, Error> {
     let row = req.caller.get(view, MODEL, name).await?;
-    req.document(view, ViewName::Sites, &row.doc)
+    let answer = req.document(view, ViewName::Sites, &row.doc)?;
+    Ok(answer.since(row.since))
 }
 
 /// `GET /sites/{name}`

@@ -56,7 +56,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
         ));
     }
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let mut documents = Vec::with_capacity(listed.rows.len());
     for row in &listed.rows {
         let token: Token = row.resource()?;

@@ -50,7 +50,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
     let get_data = req.query().flag("_get_data")?;
     let listing = Listing::parse(req, View::UserGroups, Scope::Everything)?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let memberships = Memberships::read(&view).await?;
     let mut documents = Vec::with_capacity(listed.rows.len());
     for row in &listed.rows {

@@ -83,7 +83,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
     let shown = shown(req)?;
     let listing = Listing::parse(req, View::Users, Scope::Everything)?;
     let view = req.view().await?;
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let memberships = Memberships::read(&view).await?;
     let mut documents = Vec::with_capacity(listed.rows.len());
     for row in &listed.rows {

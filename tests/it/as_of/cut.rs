@@ -1,7 +1,6 @@
 //! A database whose log ends early: what was appended up to a position, and views made of it.
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, pin_mut};
-use stratalog::db::Database;
 use stratalog_projections::rebuild;
 use tokio_postgres::Client;
 
@@ -30,8 +29,8 @@ impl Cut {
     /// Copies the log up to the end of a batch, and rebuilds the views from it.
     pub(super) async fn of(whole: &TestDatabase, position: i64) -> Self {
         let database = empty_database().await;
-        let from = connect(whole).await;
-        let mut to = connect(&database).await;
+        let from = whole.connect().await;
+        let mut to = database.connect().await;
         for (table, condition) in TABLES {
             let condition = condition.replace('$', &position.to_string());
             copy(&from, &to, table, &condition).await;
@@ -46,14 +45,9 @@ impl Cut {
     }
 }
 
-pub(super) async fn connect(database: &TestDatabase) -> Client {
-    let database = Database::new(database.url(), 1).unwrap();
-    database.dedicated().await.unwrap()
-}
-
 /// The positions at which something was committed.
 pub(super) async fn batch_ends(database: &TestDatabase) -> Vec<i64> {
-    let client = connect(database).await;
+    let client = database.connect().await;
     let query = "SELECT first_position + n - 1 FROM es.spine ORDER BY 1";
     let rows = client.query(query, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()

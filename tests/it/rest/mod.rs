@@ -26,6 +26,7 @@ mod searches;
 mod secrets;
 mod secrets_providers;
 mod sites;
+mod terms;
 mod user_groups;
 
 use reqwest::Method;

@@ -8,7 +8,6 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use stratalog::{
     config::{Hidden, Settings},
-    db::Database,
     server::{self, Running},
 };
 use tempfile::TempDir;
@@ -195,13 +194,8 @@ impl Manager {
     }
 
     pub(super) async fn database(&self) -> Client {
-        connect(&self.database).await
+        self.database.connect().await
     }
-}
-
-pub(super) async fn connect(database: &TestDatabase) -> Client {
-    let database = Database::new(database.url(), 1).unwrap();
-    database.dedicated().await.unwrap()
 }
 
 fn blueprint() -> Vec<u8> {

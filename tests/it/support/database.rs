@@ -37,6 +37,11 @@ impl TestDatabase {
         }
     }
 
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

@@ -90,7 +90,7 @@ async fn of_deployment(
         }
         listing.query.conditions.push(Condition::Keys(keys));
     }
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let documents = wire::nodes::join(&view, &listed.rows, listing.include.as_ref()).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -196,7 +196,7 @@ async fn instances(req: &Request<Search>) -> Result<Answer, Error> {
     listing.narrow(req, &view, Some(rules)).await?;
     let further = constraints.map(|c| c.conditions("id", "id"));
     listing.query.conditions.extend(further.unwrap_or_default());
-    let listed = view.list(&listing.query).await?;
+    let listed = listing.find(req, &view).await?;
     let position = view.position();
     drop(view.finish().await?);
     let documents = listed.rows.iter().map(|row| row.doc.as_str());
