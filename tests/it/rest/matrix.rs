@@ -1,0 +1,5 @@
+//! Who may do what: every operation of the API, asked by everybody in every tenant, and compared
+//! with a table of what the reference allows; and who sees and changes resources of others.
+mod cells;
+mod people;
+mod table;
