@@ -101,7 +101,7 @@ struct Act {
 fn action(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |req: Result<Request<Act>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -152,7 +152,7 @@ struct Put {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(
             async |Segment(id): Segment, req: Result<Request<Put>, Error>| {
                 let Request {
@@ -193,7 +193,7 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write_said(ctx))
+        .and(extract::write_said(ctx, extract::Gate::OrExecution(Permission::Operations)))
         .then(
             async |Segment(id): Segment, req: Result<Request<Patch>, Error>| {
                 let Request {

@@ -100,7 +100,7 @@ struct Create {
 fn create(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |_, req: Result<Request<Create>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -140,7 +140,7 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |Segment(id), req: Result<Request<Patch>, Error>| {
             let req = req?;
             req.caller.require(Permission::Operations)?;
