@@ -159,7 +159,11 @@ impl Caller {
     /// 403.
     pub fn require_somewhere(&self, permission: Permission) -> Result<(), Error> {
         let holders = self.permissions.roles(permission);
-        if self.memberships.iter().any(|(_, roles)| roles.meets(holders)) {
+        if self
+            .memberships
+            .iter()
+            .any(|(_, roles)| roles.meets(holders))
+        {
             return Ok(());
         }
         self.require(permission)

@@ -144,7 +144,10 @@ impl From<Wanted> for Initiate {
 fn initiate(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "update" / "initiate")
         .and(warp::post())
-        .and(extract::write_optional(ctx, Permission::DeploymentUpdateCreate))
+        .and(extract::write_optional(
+            ctx,
+            Permission::DeploymentUpdateCreate,
+        ))
         .then(
             async |Segment(deployment): Segment, req: Result<Request<Wanted>, Error>| {
                 let (req, wanted) = req?.split();

@@ -172,7 +172,10 @@ struct Sent {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write_said(ctx, extract::Gate::OrExecution(Permission::EventCreate)))
+        .and(extract::write_said(
+            ctx,
+            extract::Gate::OrExecution(Permission::EventCreate),
+        ))
         .then(async |req: Result<Request<Sent>, Error>| {
             let recorded = match req {
                 Ok(req) => recorded(req).await,

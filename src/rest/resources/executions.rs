@@ -261,7 +261,10 @@ impl Remove {
 fn delete(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::delete())
-        .and(extract::write_optional(ctx, extract::Gate::List(Permission::ExecutionDelete)))
+        .and(extract::write_optional(
+            ctx,
+            extract::Gate::List(Permission::ExecutionDelete),
+        ))
         .then(async |req: Result<Request<Remove>, Error>| {
             let req = req?;
             let scope = req

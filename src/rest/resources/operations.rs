@@ -193,7 +193,10 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write_said(ctx, extract::Gate::OrExecution(Permission::Operations)))
+        .and(extract::write_said(
+            ctx,
+            extract::Gate::OrExecution(Permission::Operations),
+        ))
         .then(
             async |Segment(id): Segment, req: Result<Request<Patch>, Error>| {
                 let Request {

@@ -295,7 +295,10 @@ fn install(ctx: &Arc<Context>) -> Route {
 fn report(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx, extract::Gate::OrExecution(Permission::PluginUpload)))
+        .and(extract::write(
+            ctx,
+            extract::Gate::OrExecution(Permission::PluginUpload),
+        ))
         .then(async |Segment(id), req: Result<Request<Report>, Error>| {
             let (req, report) = req?.split();
             plugins::report(&req.ctx, &req.caller, &id, &report).await?;

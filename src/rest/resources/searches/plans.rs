@@ -27,7 +27,10 @@ fn object(json: Option<&Json>) -> Result<Map<String, Value>, Error> {
 pub(super) fn capabilities(ctx: &Arc<Context>) -> Route {
     warp::path!("capabilities")
         .and(warp::post())
-        .and(extract::write(ctx, extract::Gate::List(Permission::DeploymentCapabilities)))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::DeploymentCapabilities),
+        ))
         .then(async |req: Result<Request<Search>, Error>| of_deployments(&req?).await)
         .map(reply::ok)
         .boxed()

@@ -165,8 +165,7 @@ fn matrix<'a>(rows: &'a [Row], people: &'a [Person]) -> Vec<Cell<'a>> {
                         body: Some("{}"),
                         ..cell
                     };
-                    let is_unwanted =
-                        row.has("broken") && empty.expected() == Expected::Permitted;
+                    let is_unwanted = row.has("broken") && empty.expected() == Expected::Permitted;
                     cells.extend((!is_unwanted).then_some(empty));
                 }
                 let is_list = row.has("all") || row.method == "GET";
@@ -184,7 +183,10 @@ fn matrix<'a>(rows: &'a [Row], people: &'a [Person]) -> Vec<Cell<'a>> {
 }
 
 /// Asks everything, and tells what was answered wrongly.
-async fn ask(server: &TestServer, cells: impl Iterator<Item = &Cell<'_>>) -> Vec<String> {
+async fn ask<'a, 'b: 'a>(
+    server: &TestServer,
+    cells: impl Iterator<Item = &'a Cell<'b>>,
+) -> Vec<String> {
     let asked = stream::iter(cells).map(|cell| async move {
         let answer = cell.ask(server).await;
         cell.wrong(&answer)
@@ -248,7 +250,9 @@ async fn roles_hold_the_permissions_of_the_table() {
     let expected: serde_json::Map<String, Value> = table::holders()
         .into_iter()
         .map(|(permission, holders)| {
-            let names = table::NAMES.iter().filter(|(_, role)| holders.contains(role));
+            let names = table::NAMES
+                .iter()
+                .filter(|(_, role)| holders.contains(role));
             let names: Vec<&str> = names.map(|(name, _)| *name).collect();
             (permission.to_owned(), json!(names))
         })
@@ -258,7 +262,13 @@ async fn roles_hold_the_permissions_of_the_table() {
         .keys()
         .chain(told.keys())
         .filter(|name| expected.get(*name) != told.get(*name))
-        .map(|name| format!("{name}: {:?}, told {:?}", expected.get(name), told.get(name)))
+        .map(|name| {
+            format!(
+                "{name}: {:?}, told {:?}",
+                expected.get(name),
+                told.get(name)
+            )
+        })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     server.stop().await;

@@ -36,7 +36,11 @@ impl Person {
 
     /// The roles in whatever tenant.
     pub(super) fn roles_anywhere(&self) -> Roles {
-        self.system.iter().chain(self.tenants.values()).copied().collect()
+        self.system
+            .iter()
+            .chain(self.tenants.values())
+            .copied()
+            .collect()
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -129,7 +133,11 @@ fn role_name(initial: char) -> &'static str {
 /// Makes them known to the server.
 async fn enter(server: &TestServer, mut person: Person) -> Person {
     let name = &person.name;
-    let mut role = if person.system.contains(&'A') { "sys_admin" } else { "default" };
+    let mut role = if person.system.contains(&'A') {
+        "sys_admin"
+    } else {
+        "default"
+    };
     if person.is_grouped {
         let group = json!({"group_name": format!("of_{name}"), "role": role});
         server.post("user-groups", &group).await.expect(201);
@@ -160,7 +168,9 @@ async fn enter(server: &TestServer, mut person: Person) -> Person {
     let token = server.send(login).await.expect(200);
     person.token = Some(token["value"].as_str().unwrap().to_owned());
     // the first use of a token is noted; nothing more is for a minute
-    let known = server.send(person.request(server, ("GET", "user"), None)).await;
+    let known = server
+        .send(person.request(server, ("GET", "user"), None))
+        .await;
     known.expect(200);
     person
 }
@@ -186,7 +196,9 @@ pub(super) async fn world() -> (TestServer, Vec<Person>) {
         ..Person::default()
     });
     let admin = people.iter().find(|person| person.name == "admin").unwrap();
-    let known = server.send(admin.request(&server, ("GET", "user"), None)).await;
+    let known = server
+        .send(admin.request(&server, ("GET", "user"), None))
+        .await;
     known.expect(200);
     (server, people)
 }
