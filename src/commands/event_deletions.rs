@@ -46,9 +46,9 @@ pub async fn delete(
     let (appended, ()) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
-            let row = view.row(ViewName::Deployments, &scoped(tenant, deployment));
+            let key = scoped(tenant, deployment);
             // events outlive their deployment; those of one that cannot be seen are not to be hidden
-            if let Some(row) = row.await?
+            if let Some(row) = view.row(ViewName::Deployments, &key).await?
                 && !caller.may_see(&row.owner)
             {
                 return Err(Error::not_found("Deployment", deployment));

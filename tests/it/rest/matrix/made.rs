@@ -107,9 +107,10 @@ impl Maker<'_> {
         let visibility = self.visibility;
         let execution = json!({"deployment_id": visibility, "workflow_id": "install",
             "id": visibility, "force_status": "terminated", "created_by": self.person.name});
-        let admin = Self {
+        let admin = Maker {
+            server: self.server,
             person: admin,
-            ..self
+            visibility,
         };
         admin.make("POST", "executions", &execution, 201).await;
         let operation = json!({"id": visibility, "name": "o", "type": "RemoteWorkflowTask",

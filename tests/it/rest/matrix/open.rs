@@ -72,8 +72,9 @@ async fn a_tenants_manager_does_not_change_what_roles_may_do() {
     let before = server.position();
     for name in ["manager", "grouped_manager"] {
         let path = "permissions/manager/user_update";
-        let answer = named(&people, name).ask(&server, ("PUT", path), "t1", &json!({}));
-        answer.await.refused(401, "unauthorized_error", "admin");
+        let person = named(&people, name);
+        let answer = person.ask(&server, ("PUT", path), "t1", &json!({})).await;
+        answer.refused(401, "unauthorized_error", "admin");
     }
     assert_eq!(server.position(), before);
     server.stop().await;
