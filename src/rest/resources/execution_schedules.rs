@@ -120,6 +120,7 @@ fn delete(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
+            req.caller.require(Permission::ExecutionScheduleCreate)?;
             let of = (req.query().required("deployment_id")?, id.as_str());
             schedules::delete(&req.ctx, &req.caller, of).await
         })

@@ -40,6 +40,9 @@ fn all(ctx: &Arc<Context>) -> Route {
 }
 
 async fn list(req: &Request) -> Result<Answer, Error> {
+    let scope = req
+        .caller
+        .scope(req.all_tenants()?, Permission::Operations)?;
     let query = req.query();
     let (column, value) = match (query.get("graph_id"), query.get("execution_id")) {
         (Some(graph), None) => ("tasks_graph_id", graph),
@@ -50,9 +53,6 @@ async fn list(req: &Request) -> Result<Answer, Error> {
             ));
         }
     };
-    let scope = req
-        .caller
-        .scope(req.all_tenants()?, Permission::Operations)?;
     let mut page = ListQuery::all(View::Operations, scope)
         .with(Condition::AnyOf(column.to_owned(), vec![value.to_owned()]));
     let states: Vec<String> = query.all("state").map(str::to_owned).collect();

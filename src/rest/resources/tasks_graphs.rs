@@ -31,6 +31,8 @@ fn all(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| {
             let req = req?;
+            let all_tenants = req.all_tenants()?;
+            req.caller.scope(all_tenants, Permission::Operations)?;
             req.query().required("execution_id")?;
             list::answer(&req, View::TasksGraphs, Permission::Operations).await
         })
