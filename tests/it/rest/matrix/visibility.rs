@@ -9,6 +9,8 @@ use super::{
 };
 use crate::support::server::{Answer, TestServer};
 
+const CHANGES: &str = include_str!("../../../data/rest/changes.tsv");
+
 /// How a resource is read: `{}` is what it is named after, its visibility; `{plugin}` the plugin's
 /// id.
 #[derive(Debug, Clone, Copy)]
@@ -236,136 +238,15 @@ async fn everybody_sees_what_they_may_and_nothing_else() {
     server.stop().await;
 }
 
-/// Changes that belong to others: method, path and body. What `~` stands before concerns no global
-/// resources: a workflow may run on them, and what is not there may have had events.
-fn changes() -> Vec<(&'static str, &'static str, Value)> {
-    let wider = json!({"visibility": "global"});
-    let event = json!({"event_type": "x", "message": {"text": "x"}, "context": {}});
-    let operation = json!({"name": "o", "graph_id": "{}", "dependencies": [], "parameters": {},
-        "type": "RemoteWorkflowTask"});
-    let rule = json!({"key": "of", "values": ["y"], "operator": "any_of", "type": "label"});
-    let node = json!({"id": "web", "type": "t.Web"});
-    let instance = json!({"id": "web_1", "node_id": "db"});
-    let of = json!({"deployment_id": "{}"});
-    vec![
-        ("PATCH", "blueprints/{}", json!({"description": "x"})),
-        ("PATCH", "blueprints/{}/set-visibility", wider.clone()),
-        ("PUT", "blueprints/{}/archive", Value::Null),
-        ("PATCH", "blueprints/{}/icon", Value::Null),
-        ("DELETE", "blueprints/{}?force=true", Value::Null),
-        ("PATCH", "deployments/{}", json!({"display_name": "x"})),
-        ("PATCH", "deployments/{}", json!({"labels": [{"a": "b"}]})),
-        ("PATCH", "deployments/{}/set-visibility", wider.clone()),
-        (
-            "POST",
-            "deployments/{}/set-site",
-            json!({"site_name": "global"}),
-        ),
-        ("DELETE", "deployments/{}?force=true", Value::Null),
-        (
-            "POST",
-            "nodes",
-            json!({"deployment_id": "{}", "nodes": [node]}),
-        ),
-        (
-            "POST",
-            "node-instances",
-            json!({"deployment_id": "{}", "node_instances": [instance]}),
-        ),
-        (
-            "PATCH",
-            "node-instances/{}_1",
-            json!({"version": 1, "runtime_properties": {"a": 1}}),
-        ),
-        ("PATCH", "agents/{}", json!({"state": "started"})),
-        ("POST", "deployment-modifications", of.clone()),
-        (
-            "POST",
-            "deployment-updates/{}/update/initiate",
-            json!({"force": true}),
-        ),
-        (
-            "POST",
-            "plugins-updates/{}/update/initiate",
-            json!({"force": true}),
-        ),
-        (
-            "PATCH",
-            "execution-schedules/{}?deployment_id={}",
-            json!({"slip": 3}),
-        ),
-        (
-            "DELETE",
-            "execution-schedules/{}?deployment_id={}",
-            Value::Null,
-        ),
-        ("POST", "sites/{}", json!({"location": "1, 1"})),
-        ("DELETE", "sites/{}", Value::Null),
-        ("PATCH", "secrets/{}", json!({"value": "y"})),
-        ("PATCH", "secrets/{}/set-visibility", wider.clone()),
-        ("DELETE", "secrets/{}", Value::Null),
-        ("PATCH", "secrets-providers/{}", json!({"type": "local"})),
-        ("DELETE", "secrets-providers/{}", Value::Null),
-        (
-            "PATCH",
-            "filters/blueprints/{}",
-            json!({"filter_rules": [rule.clone()]}),
-        ),
-        ("DELETE", "filters/blueprints/{}", Value::Null),
-        (
-            "PATCH",
-            "filters/deployments/{}",
-            json!({"filter_rules": [rule]}),
-        ),
-        ("DELETE", "filters/deployments/{}", Value::Null),
-        (
-            "PATCH",
-            "deployment-groups/{}",
-            json!({"add": {"deployment_ids": ["global"]}}),
-        ),
-        ("DELETE", "deployment-groups/{}", Value::Null),
-        ("PATCH", "plugins/{plugin}", json!({"labels": {"a": ["b"]}})),
-        ("PATCH", "plugins/{plugin}/set-visibility", wider),
-        (
-            "PUT",
-            "plugins/{plugin}",
-            json!({"state": "installed", "manager": "x"}),
-        ),
-        ("DELETE", "plugins/{plugin}", json!({"force": true})),
-        (
-            "POST",
-            "~executions",
-            json!({"deployment_id": "{}", "workflow_id": "install"}),
-        ),
-        ("POST", "executions/{}", json!({"action": "resume"})),
-        ("PATCH", "executions/{}", json!({"status": "terminated"})),
-        ("PATCH", "tasks_graphs/{}", json!({"state": "x"})),
-        ("PUT", "operations/new", operation),
-        ("PATCH", "operations/{}", json!({"state": "failed"})),
-        ("DELETE", "operations/{}", Value::Null),
-        (
-            "POST",
-            "events",
-            json!({"execution_id": "{}", "events": [event]}),
-        ),
-        (
-            "DELETE",
-            "~events?type=cloudify_event&deployment_id={}",
-            Value::Null,
-        ),
-        (
-            "DELETE",
-            "executions?deployment_id={}",
-            json!({"keep_last": 0}),
-        ),
-        (
-            "POST",
-            "~evaluate/functions",
-            json!({"deployment_id": "{}", "payload": {}}),
-        ),
-        ("PUT", "/resources/deployments/t1/{}/file", Value::Null),
-        ("DELETE", "/resources/deployments/t1/{}/file", Value::Null),
-    ]
+/// Changes that belong to others: method, path and body.
+fn changes() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let lines = CHANGES.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let [method, path, body] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("method, path and body: {line}");
+        };
+        (method, path, body)
+    })
 }
 
 /// Tries a change; what is wrong if it was not refused as it must be.
@@ -412,7 +293,7 @@ async fn nobody_changes_what_they_do_not_see_or_what_is_of_another_tenant() {
                 let person = people.iter().find(|person| person.name == name).unwrap();
                 let named = |text: &str| text.replace("{}", visibility).replace("{plugin}", plugin);
                 let named_in = format!("\"{visibility}\"");
-                let body = body.to_string().replace("\"{}\"", &named_in);
+                let body = body.replace("\"{}\"", &named_in);
                 let body: Value = serde_json::from_str(&body).unwrap();
                 let path = named(path.trim_start_matches('~'));
                 let asked = (method, path.as_str(), &body);
