@@ -11,6 +11,7 @@ use crate::{
     commands::{
         operations::NewOperation,
         tasks_graphs::{self, MODEL, NewTasksGraph},
+        visibility,
     },
     context::Context,
     error::Error,
@@ -147,7 +148,7 @@ fn patch(ctx: &Arc<Context>) -> Route {
             let req = req?;
             req.caller.require(Permission::Operations)?;
             let view = req.ctx.store.read(At::Now).await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
+            let row = visibility::own(&req.caller, &view, MODEL, &id).await?;
             let answer = Answer::text(row.doc).at(view.position());
             drop(view.finish().await?);
             Ok(answer)

@@ -68,7 +68,8 @@ impl Cell<'_> {
         let is_held = person.name == "admin" || !roles.is_disjoint(holders);
         match is_held {
             false => Expected::Denied,
-            true if tenant.is_none() && row.has("tenant") && !all => Expected::NoTenant,
+            true if tenant.is_some() || all || !row.has("tenant") => Expected::Permitted,
+            true if !(self.all_tenants && row.has("spans")) => Expected::NoTenant,
             true => Expected::Permitted,
         }
     }
