@@ -151,6 +151,29 @@ impl Caller {
         }
     }
 
+    /// Checks that a permission is held in the tenant asked for or any other.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require_somewhere(&self, permission: Permission) -> Result<(), Error> {
+        let holders = self.permissions.roles(permission);
+        if self
+            .memberships
+            .iter()
+            .any(|(_, roles)| roles.meets(holders))
+        {
+            return Ok(());
+        }
+        self.require(permission)
+    }
+
+    /// Whether what concerns the whole manager is open to the caller: a role in one tenant is not
+    /// enough.
+    pub fn administers_everything(&self) -> bool {
+        let administrators = self.permissions.roles(Permission::Administrators);
+        self.is_unbounded() || self.system_roles.meets(administrators)
+    }
+
     fn not_permitted(&self, permission: Permission) -> Error {
         let place = match &self.tenant {
             Some(tenant) => format!(" in the tenant `{tenant}`"),

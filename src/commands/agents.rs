@@ -233,7 +233,9 @@ pub async fn update(
     }
     let decide = async |view: Arc<View>| {
         let view = &*view;
-        let agent: Agent = caller.get(view, MODEL, name).await?.resource()?;
+        let agent: Agent = visibility::own(caller, view, MODEL, name)
+            .await?
+            .resource()?;
         let stream = stream(&agent.tenant_name, name);
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream.clone()).await?;

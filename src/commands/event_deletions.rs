@@ -1,7 +1,8 @@
 //! Execution logs and events that are done with: they are not shown any more. The log keeps them,
 //! and as of an earlier moment they are there.
 use stratalog_projections::{
-    Condition, ListQuery, Scope, View as ViewName, views::event_deletions::EventDeletion,
+    Condition, ListQuery, Scope, View as ViewName,
+    views::{event_deletions::EventDeletion, scoped},
 };
 use stratalog_schema::{
     Category, Event, StreamId,
@@ -44,7 +45,14 @@ pub async fn delete(
     let stream = StreamId::scoped(Category::EventDeletion, tenant, deployment);
     let (appended, ()) = ctx
         .store
-        .command(&caller.meta(), None, async |_| {
+        .command(&caller.meta(), None, async |view| {
+            let key = scoped(tenant, deployment);
+            // events outlive their deployment; those of one that cannot be seen are not to be hidden
+            if let Some(row) = view.row(ViewName::Deployments, &key).await?
+                && !caller.may_see(&row.owner)
+            {
+                return Err(Error::not_found("Deployment", deployment));
+            }
             let mut decision = Decision::nothing();
             decision.event(stream.clone(), Event::EventsDeleted(event.clone()));
             Ok((decision, ()))

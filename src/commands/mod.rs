@@ -43,6 +43,6 @@ pub mod tenants;
 pub mod tokens;
 pub mod user_groups;
 pub mod users;
-mod visibility;
+pub(crate) mod visibility;
 
 pub use execution_end::{Ended, execution_end};

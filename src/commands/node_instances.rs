@@ -10,7 +10,7 @@ use stratalog_schema::{
     events::{NodeInstanceChanged, NodeInstanceDeleted},
 };
 
-use super::own_execution::require_update;
+use super::{own_execution::require_update, visibility};
 use crate::{
     auth::{Caller, Permission},
     context::Context,
@@ -153,6 +153,7 @@ async fn load(
     if row.key == scoped(caller.tenant()?, id) {
         return Ok((instance, stream, version));
     }
+    visibility::require_own_unless_execution(caller, id, &instance.tenant_name)?;
     let stream = StreamId::scoped(Category::NodeInstance, &instance.tenant_name, id);
     let version = read::stream_version(view, &stream).await?;
     Ok((instance, stream, version))
@@ -280,7 +281,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, id: &str) -> Result<(), Erro
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             require_update(view, caller).await?;
-            let row = caller.get(view, MODEL, id).await?;
+            let row = visibility::own(caller, view, MODEL, id).await?;
             let tenant = row.owner.tenant.unwrap_or_default();
             let mut decision = Decision::nothing();
             decision.event(

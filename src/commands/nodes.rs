@@ -10,7 +10,7 @@ use stratalog_schema::{
     events::{self, NodeChanged, NodeDeleted, NodesCreated},
 };
 
-use super::own_execution::require_update;
+use super::{own_execution::require_update, visibility};
 use crate::{
     auth::{Caller, Permission},
     context::Context,
@@ -124,9 +124,8 @@ pub async fn create(
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller
-                .get(view, (View::Deployments, "Deployment"), deployment_id)
-                .await?;
+            let model = (View::Deployments, "Deployment");
+            let row = visibility::own(caller, view, model, deployment_id).await?;
             let mut decision = Decision::nothing();
             created(&mut decision, &row.resource()?, nodes);
             Ok((decision, ()))

@@ -12,7 +12,7 @@ use stratalog_schema::{
 };
 
 use crate::{
-    auth::{Caller, Permission},
+    auth::Caller,
     clock,
     config::Settings,
     context::Context,
@@ -150,7 +150,7 @@ fn check(setting: &Setting, caller: &Caller, value: &RawValue, force: bool) -> R
             format!("{name} is not editable"),
         ));
     }
-    if setting.admin_only && !caller.may(Permission::Administrators) {
+    if setting.admin_only && !caller.administers_everything() {
         return Err(Error::refused(
             ErrorCode::Unauthorized,
             format!("User unauthorized: only administrators may change {name}"),

@@ -1,6 +1,9 @@
-//! Who may see a resource: the three steps, and who may take the last one.
+//! Who may see a resource: the three steps, and who may take the last one; who may change what
+//! others see.
+use stratalog_projections::{Connection, Reader, StoredRow, View};
+
 use crate::{
-    auth::{Caller, Permission},
+    auth::{Caller, Method, Permission},
     error::{Error, ErrorCode},
 };
 
@@ -99,4 +102,36 @@ pub(crate) fn require_own(caller: &Caller, id: &str, tenant: &str) -> Result<(),
         ErrorCode::IllegalAction,
         format!("Can't modify the global resource `{id}` from outside its tenant `{tenant}`"),
     ))
+}
+
+/// As [`require_own`]; executions may change what the deployment they run in consists of, wherever
+/// that is.
+///
+/// # Errors
+/// 400.
+pub(crate) fn require_own_unless_execution(
+    caller: &Caller,
+    id: &str,
+    tenant: &str,
+) -> Result<(), Error> {
+    match caller.execution.is_some() || caller.method == Method::System {
+        true => Ok(()),
+        false => require_own(caller, id, tenant),
+    }
+}
+
+/// The row of that id, to be changed: as the caller sees it, and of the tenant asked for.
+///
+/// # Errors
+/// 404; 400 for a global resource of another tenant; 403 without a tenant; database errors.
+pub(crate) async fn own<C: Connection>(
+    caller: &Caller,
+    reader: &Reader<C>,
+    model: (View, &str),
+    id: &str,
+) -> Result<StoredRow, Error> {
+    let row = caller.get(reader, model, id).await?;
+    let tenant = row.owner.tenant.as_deref().unwrap_or_default();
+    require_own_unless_execution(caller, id, tenant)?;
+    Ok(row)
 }

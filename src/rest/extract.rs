@@ -1,5 +1,5 @@
 //! From a request to what a handler needs: who asks, in which tenant, with what body.
-//! Authentication comes before the body is read.
+//! Authentication and the permission come before a JSON body is read.
 use std::{convert::Infallible, pin::Pin, sync::Arc};
 
 use bytes::{Buf, Bytes};
@@ -28,9 +28,12 @@ use crate::{
     store::View,
 };
 
+mod gate;
 mod maintenance;
 mod moment;
 mod position;
+
+pub use gate::Gate;
 
 /// What stands before the body.
 #[derive(Debug)]
@@ -274,22 +277,25 @@ pub fn open() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> + Clone
     head()
 }
 
-/// A request with a JSON body.
-pub fn write<B: DeserializeOwned + Send>(
+/// A request with a JSON body, of callers whom the gate admits.
+pub fn write<B: DeserializeOwned + Send, G: Into<Gate>>(
     ctx: &Arc<Context>,
-) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
-    write_with(ctx, Nul::Refused)
+    gate: G,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B, G> {
+    write_with(ctx, gate.into(), Nul::Refused)
 }
 
 /// As [`write()`], for what programs say: a NUL in it is kept, since it ends in documents only.
-pub fn write_said<B: DeserializeOwned + Send>(
+pub fn write_said<B: DeserializeOwned + Send, G: Into<Gate>>(
     ctx: &Arc<Context>,
-) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
-    write_with(ctx, Nul::Kept)
+    gate: G,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B, G> {
+    write_with(ctx, gate.into(), Nul::Kept)
 }
 
 fn write_with<B: DeserializeOwned + Send>(
     ctx: &Arc<Context>,
+    gate: Gate,
     nul: Nul,
 ) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
     let ctx = ctx.clone();
@@ -297,6 +303,7 @@ fn write_with<B: DeserializeOwned + Send>(
         let ctx = ctx.clone();
         async move {
             let request = authenticate(ctx, head).await?;
+            gate.admit(&request.caller, &request.head)?;
             body::check_content_type(&request.head.headers)?;
             let bytes = collect(&request, stream).await?;
             let body = body::parse_with(&bytes, nul)?;
@@ -306,14 +313,16 @@ fn write_with<B: DeserializeOwned + Send>(
 }
 
 /// A request with a JSON body that may be missing.
-pub fn write_optional<B: DeserializeOwned + Default + Send>(
+pub fn write_optional<B: DeserializeOwned + Default + Send, G: Into<Gate>>(
     ctx: &Arc<Context>,
-) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B> {
-    let ctx = ctx.clone();
+    gate: G,
+) -> impl Filter<Extract = (Outcome<B>,), Error = Rejection> + Clone + use<B, G> {
+    let (ctx, gate) = (ctx.clone(), gate.into());
     head().and(warp::body::stream()).then(move |head, stream| {
         let ctx = ctx.clone();
         async move {
             let request = authenticate(ctx, head).await?;
+            gate.admit(&request.caller, &request.head)?;
             let bytes = collect(&request, stream).await?;
             let body = match bytes.trim_ascii() {
                 b"" | b"null" => B::default(),

@@ -8,7 +8,7 @@ use warp::{Filter, filters::BoxedFilter, reply::Response};
 
 use super::{BodyStream, Request, Route, extract, one_of, reply};
 use crate::{
-    auth::Permission,
+    auth::{Caller, Permission},
     context::Context,
     dsl::types::BuiltIn,
     error::{Error, ErrorCode},
@@ -18,6 +18,7 @@ use crate::{
         path::{Class, Requested, ResourcePath, TenantArea},
         serve::{Download, index_json},
     },
+    store::View,
 };
 
 mod package;
@@ -279,7 +280,6 @@ async fn empty_archive(req: &Request, path: &ResourcePath) -> Result<Response, E
     Ok(response)
 }
 
-/// Refuses who may not read a path.
 /// Whether the caller may read what lies at a path as sent; for a proxy that serves it itself.
 ///
 /// # Errors
@@ -288,6 +288,7 @@ pub(super) async fn allow(req: &Request, path: &str) -> Result<(), Error> {
     allow_reading(req, &parse(path)?.path).await
 }
 
+/// Refuses who may not read a path.
 async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> {
     match path.class() {
         Class::Shared | Class::Public => Ok(()),
@@ -299,7 +300,8 @@ async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> 
             known_tenant(req, tenant, path)?;
             let inside = req.caller.in_tenant(tenant);
             match inside.require(Permission::FileServerAuth) {
-                Ok(()) => Ok(()),
+                Ok(()) if inside.administers(tenant) => Ok(()),
+                Ok(()) => allow_seen(req.view().await?, &inside, path).await,
                 Err(refusal) => match (area, item) {
                     (TenantArea::Blueprints | TenantArea::UploadedBlueprints, Some(id))
                         if is_global(req, tenant, id).await? =>
@@ -310,6 +312,28 @@ async fn allow_reading(req: &Request, path: &ResourcePath) -> Result<(), Error> 
                 },
             }
         }
+    }
+}
+
+/// Files of a blueprint or deployment are for those who may see it; the directory of all of them is
+/// for nobody else than the tenant's administrators. What has no row has no owner either.
+async fn allow_seen(view: View, inside: &Caller, path: &ResourcePath) -> Result<(), Error> {
+    let Class::Tenant { area, tenant, item } = path.class() else {
+        return Ok(());
+    };
+    let of = match area {
+        TenantArea::Blueprints | TenantArea::UploadedBlueprints => ViewName::Blueprints,
+        TenantArea::Deployments => ViewName::Deployments,
+        TenantArea::TenantResources => return Ok(()),
+    };
+    let row = match item {
+        Some(id) => view.row(of, &scoped(tenant, id)).await?,
+        None => return Err(missing(path)),
+    };
+    drop(view.finish().await?);
+    match row {
+        Some(row) if !inside.may_see(&row.owner) => Err(missing(path)),
+        _ => Ok(()),
     }
 }
 

@@ -6,8 +6,9 @@
 //! * a rejection means "not my route" and nothing else: path, then method, then the rest as a
 //!   `Result` inside `.then`;
 //! * `read`, `write`, `write_optional` and `upload` (in `extract`) authenticate before a body is
-//!   read, and give the handler a [`Request`] or the reason to refuse;
-//! * a handler checks its permission, calls a command, and answers with an [`Answer`]; `reply::{ok,
+//!   read, and give the handler a [`Request`] or the reason to refuse; those that take JSON ask for
+//!   the route's permission, too, before they read it;
+//! * a handler checks its permission, unless its route has, calls a command, and answers with an [`Answer`]; `reply::{ok,
 //!   created, no_content}` turn the result into a response;
 //! * reads go through [`Request::view`], which looks at the moment the client asked for (`_as_of`,
 //!   `X-As-Of`).
@@ -68,10 +69,9 @@
 //! fn set_visibility(ctx: &Arc<Context>) -> Route {
 //!     warp::path!(Segment / "set-visibility")
 //!         .and(warp::patch())
-//!         .and(extract::write(ctx))
+//!         .and(extract::write(ctx, Permission::ResourceSetVisibility))
 //!         .then(async |Segment(id), req: Result<Request<SetVisibility>, Error>| {
 //!             let req = req?;
-//!             req.caller.require(Permission::ResourceSetVisibility)?;
 //!             // let done = commands::blueprints::set_visibility(&req.ctx, &req.caller, …).await?;
 //!             req.answer(&serde_json::json!({ "id": id, "visibility": req.body.visibility }))
 //!         })

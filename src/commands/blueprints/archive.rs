@@ -1,6 +1,7 @@
 //! The archive of a blueprint in the resource directory.
 use std::io::Read;
 
+use stratalog_projections::At;
 use stratalog_schema::{
     Category, Event, StreamId,
     events::{File, FilesStored},
@@ -10,6 +11,7 @@ use super::uploaded_tree;
 use crate::{
     auth::{Caller, Permission},
     clock,
+    commands::visibility,
     context::Context,
     error::Error,
     files::{archive::Format, blobs::Staged},
@@ -96,11 +98,15 @@ pub async fn put_archive(
 ) -> Result<(), Error> {
     caller.require(Permission::BlueprintUpload)?;
     let tenant = caller.tenant()?.to_owned();
+    let view = ctx.store.read(At::Now).await?;
+    visibility::own(caller, &view, super::MODEL, id).await?;
+    drop(view.finish().await?);
     let archive = store(ctx, &tenant, id, staged).await?;
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            super::load(view, &tenant, id).await?;
+            // what a blueprint of somebody else's tenant holds is theirs, and a private one's, too
+            visibility::own(caller, view, super::MODEL, id).await?;
             let mut decision = Decision::nothing();
             super::remove_tree(&mut decision, &archive.tree);
             stored(&mut decision, &archive);

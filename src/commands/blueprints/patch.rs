@@ -14,7 +14,10 @@ use super::{
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::labels::{self, Wanted},
+    commands::{
+        labels::{self, Wanted},
+        visibility,
+    },
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View},
@@ -175,7 +178,7 @@ impl Changing {
         caller: &Caller,
         id: &str,
     ) -> Result<(Decision, Option<StoredRow>), Error> {
-        let row = caller.get(view, MODEL, id).await?;
+        let row = visibility::own(caller, view, MODEL, id).await?;
         let blueprint: Blueprint = row.resource()?;
         let mut decision = Decision::nothing();
         let of = stream(&blueprint.tenant_name, id);

@@ -20,6 +20,7 @@ use crate::{
         json::object,
         modifications, own_execution,
         secrets::Opener,
+        visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -82,7 +83,7 @@ async fn initiate_as(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller.get(view, deployments::MODEL, deployment_id).await?;
+            let row = visibility::own(caller, view, deployments::MODEL, deployment_id).await?;
             decide(view, Opener { ctx, caller }, (id, &row.resource()?), new).await
         })
         .await?;

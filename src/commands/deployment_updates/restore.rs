@@ -17,7 +17,7 @@ use super::{MODEL, Parameters, SUCCESSFUL, UPDATING, finish::touched, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::{deployments, executions, labels, own_execution},
+    commands::{deployments, executions, labels, own_execution, visibility},
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View},
@@ -181,7 +181,7 @@ async fn stored(
             "Missing deployment_id in json request body",
         ));
     };
-    let row = caller.get(view, deployments::MODEL, deployment_id).await?;
+    let row = visibility::own(caller, view, deployments::MODEL, deployment_id).await?;
     let started = started(caller, (id, update), (&row.resource()?, known.as_ref()))?;
     decision.rests_on(view, stream(tenant, id)).await?;
     decision.event(stream(tenant, id), Event::DeploymentUpdateStarted(started));
@@ -326,7 +326,8 @@ pub async fn patch(
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let update: DeploymentUpdate = caller.get(view, MODEL, id).await?.resource()?;
+            let update: DeploymentUpdate =
+                visibility::own(caller, view, MODEL, id).await?.resource()?;
             let tenant = update.tenant_name.as_str();
             let mut decision = Decision::nothing();
             decision.rests_on(view, stream(tenant, id)).await?;

@@ -20,7 +20,7 @@ use crate::{
     commands::{
         blueprints::remove_tree,
         inter_deployment_dependencies::{self, Disturbance},
-        own_execution,
+        own_execution, visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -81,7 +81,7 @@ pub(crate) async fn begin(
     (decision, (execution, place)): (&mut Decision, (&str, Place<'_>)),
     (id, how): (&str, DeleteDeployment),
 ) -> Result<(), Error> {
-    let row = caller.get(view, MODEL, id).await?;
+    let row = visibility::own(caller, view, MODEL, id).await?;
     let deployment: Deployment = row.resource()?;
     let tenant = deployment.tenant_name.as_str();
     decision.rests_on(view, stream(tenant, id)).await?;

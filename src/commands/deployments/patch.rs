@@ -19,7 +19,7 @@ use crate::{
     commands::{
         blueprints,
         labels::{self, Wanted},
-        own_execution,
+        own_execution, visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -104,7 +104,8 @@ pub async fn patch(
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let deployment: Deployment = caller.get(view, MODEL, id).await?.resource()?;
+            let deployment: Deployment =
+                visibility::own(caller, view, MODEL, id).await?.resource()?;
             let own = own_execution::load(view, caller).await?;
             let is_update = own_execution::is_update(own.as_ref());
             if !is_update {

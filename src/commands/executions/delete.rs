@@ -54,7 +54,14 @@ pub async fn delete(ctx: &Context, caller: &Caller, what: &Delete) -> Result<(us
                 .filter_map(|d| d.create_execution)
                 .collect();
             let mut found: Vec<Execution> = view.select_as(&query).await?;
-            found.retain(|execution| is_end(&execution.status) && !kept.contains(&execution.id));
+            let within = |execution: &Execution| match &what.scope {
+                Scope::Everything => true,
+                // the scope of a list holds global ones of other tenants, too
+                Scope::Tenants { tenants, .. } => tenants.contains(&execution.tenant_name),
+            };
+            found.retain(|execution| {
+                is_end(&execution.status) && !kept.contains(&execution.id) && within(execution)
+            });
             found.truncate(found.len().saturating_sub(what.keep_last.unwrap_or(0)));
             let mut decision = Decision::nothing();
             for execution in &found {

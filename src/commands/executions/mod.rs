@@ -39,7 +39,7 @@ pub use status::{set_status, status_decision};
 pub use timeline::{Step, Timeline, timeline};
 pub use token::{clear_token, issue_token};
 
-use crate::{auth::Caller, clock, error::Error, log::NewEvent, store};
+use crate::{auth::Caller, clock, commands::visibility, error::Error, log::NewEvent, store};
 
 /// How the resource is called in messages.
 pub const MODEL: (View, &str) = (View::Executions, "Execution");
@@ -103,16 +103,16 @@ fn noted_of((tenant, id): (&str, &str), kind: &str, inputs: &Value) -> NewEvent 
     NewEvent::new(stream(tenant, id), Event::DecisionNoted(event))
 }
 
-/// The execution as the caller sees it.
+/// The execution as the caller sees it, to be changed.
 ///
 /// # Errors
-/// 404; 403 without a tenant; database errors.
+/// 404; 400 for a global one of another tenant; 403 without a tenant; database errors.
 pub(crate) async fn load(
     view: &store::View,
     caller: &Caller,
     id: &str,
 ) -> Result<Execution, Error> {
-    Ok(caller.get(view, MODEL, id).await?.resource()?)
+    Ok(visibility::own(caller, view, MODEL, id).await?.resource()?)
 }
 
 /// The execution of a tenant, whoever asks.

@@ -21,6 +21,7 @@ use crate::{
         deployments,
         json::{list, object},
         node_instances::flags,
+        visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -111,7 +112,8 @@ async fn read(
     caller: &Caller,
     id: &str,
 ) -> Result<(DeploymentModification, Whole), Error> {
-    let modification: DeploymentModification = caller.get(view, MODEL, id).await?.resource()?;
+    let modification: DeploymentModification =
+        visibility::own(caller, view, MODEL, id).await?.resource()?;
     if modification.status != STARTED {
         return Err(Error::refused(
             ErrorCode::DeploymentModificationAlreadyEnded,

@@ -15,7 +15,7 @@ use crate::{
     commands::{
         deployments,
         node_instances::{self, NewNodeInstance},
-        own_execution,
+        own_execution, visibility,
     },
     context::Context,
     dsl::{self, planner::Change},
@@ -48,9 +48,7 @@ pub async fn start(ctx: &Context, caller: &Caller, new: &NewModification) -> Res
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller
-                .get(view, deployments::MODEL, &new.deployment_id)
-                .await?;
+            let row = visibility::own(caller, view, deployments::MODEL, &new.deployment_id).await?;
             let whole = Whole::read(view, row.resource()?).await?;
             refuse_second(view, &whole).await?;
             let mut decision = Decision::nothing();

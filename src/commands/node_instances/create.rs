@@ -16,7 +16,7 @@ use stratalog_schema::{
 use super::flags;
 use crate::{
     auth::{Caller, Permission},
-    commands::deployments::belonging,
+    commands::{deployments::belonging, visibility},
     context::Context,
     error::Error,
     store::{Decision, View as Reader},
@@ -78,9 +78,8 @@ pub async fn create(
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller
-                .get(view, (View::Deployments, "Deployment"), deployment_id)
-                .await?;
+            let model = (View::Deployments, "Deployment");
+            let row = visibility::own(caller, view, model, deployment_id).await?;
             let deployment: Deployment = row.resource()?;
             let decision = decide(view, &deployment, instances).await?;
             Ok((decision, ()))

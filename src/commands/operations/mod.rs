@@ -15,7 +15,10 @@ use stratalog_schema::{
 pub(crate) use store::stored_anew;
 pub use store::{NewOperation, UpdateStored, add, update_stored};
 
-use super::executions::{self, stream, telemetry::TaskEvent};
+use super::{
+    executions::{self, stream, telemetry::TaskEvent},
+    visibility,
+};
 use crate::{
     auth::{Caller, Permission},
     context::Context,
@@ -58,7 +61,8 @@ pub async fn update(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let operation: Operation = caller.get(view, MODEL, id).await?.resource()?;
+            let operation: Operation =
+                visibility::own(caller, view, MODEL, id).await?.resource()?;
             Ok((decide(view, caller, &operation, report).await?, ()))
         })
         .await?;
@@ -141,7 +145,8 @@ pub async fn delete(ctx: &Context, caller: &Caller, id: &str) -> Result<i64, Err
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let operation: Operation = caller.get(view, MODEL, id).await?.resource()?;
+            let operation: Operation =
+                visibility::own(caller, view, MODEL, id).await?.resource()?;
             let event = OperationDeleted {
                 id: operation.id,
                 execution_id: operation.own.execution_id.clone(),

@@ -12,7 +12,7 @@ use stratalog_schema::{
 use crate::{
     auth::{Caller, Permission},
     clock,
-    commands::{executions::stream, tasks_graphs},
+    commands::{executions::stream, tasks_graphs, visibility},
     context::Context,
     error::{Error, ErrorCode},
     store::{Decision, View as Reader},
@@ -66,7 +66,7 @@ pub async fn add(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller.get(view, tasks_graphs::MODEL, graph_id).await?;
+            let row = visibility::own(caller, view, tasks_graphs::MODEL, graph_id).await?;
             let graph: TasksGraph = row.resource()?;
             if caller
                 .find(view, View::Operations, &operation.id)
@@ -124,7 +124,8 @@ pub async fn update_stored(
             let view = &*view;
             let tenant = caller.tenant()?;
             let key = Node::key_of(tenant, &what.deployment_id, &what.node_id);
-            if view.row(View::Nodes, &key).await?.is_none() {
+            let node = view.row(View::Nodes, &key).await?;
+            if node.is_none_or(|node| !caller.may_see(&node.owner)) {
                 return Err(Error::not_found("Node", &what.node_id));
             }
             Ok((

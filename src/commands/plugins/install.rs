@@ -12,7 +12,7 @@ use crate::{
         topology::{SERVICE_EXCHANGE, SERVICE_ROUTING_KEY},
         wire::{ServiceTask, service::INSTALL_PLUGIN},
     },
-    commands::{agents, tokens},
+    commands::{agents, tokens, visibility},
     context::Context,
     error::{Error, ErrorCode},
     store::Decision,
@@ -84,7 +84,7 @@ pub async fn install(
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let row = caller.get(view, MODEL, id).await?;
+            let row = visibility::own(caller, view, MODEL, id).await?;
             let plugin: Plugin = row.resource()?;
             if let Some(agent) = asked.agents.first() {
                 caller.get(view, agents::MODEL, agent).await?;
@@ -182,7 +182,7 @@ pub async fn report(
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
-            let plugin: Plugin = caller.get(view, MODEL, id).await?.resource()?;
+            let plugin: Plugin = visibility::own(caller, view, MODEL, id).await?.resource()?;
             if let Some(agent) = &report.agent {
                 caller.get(view, agents::MODEL, agent).await?;
             }

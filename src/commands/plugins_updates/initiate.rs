@@ -19,7 +19,7 @@ use crate::{
     commands::{
         blueprints, deployments,
         executions::{self, NewExecution},
-        labels, own_execution,
+        labels, own_execution, visibility,
     },
     context::Context,
     dsl::{self, Plan},
@@ -71,7 +71,7 @@ pub async fn initiate(
 ) -> Result<String, Error> {
     caller.require(Permission::PluginsUpdateCreate)?;
     let view = ctx.store.read(At::Now).await?;
-    let row = caller.get(&view, blueprints::MODEL, blueprint_id).await?;
+    let row = visibility::own(caller, &view, blueprints::MODEL, blueprint_id).await?;
     let blueprint: Blueprint = row.resource()?;
     drop(view.finish().await?);
     if new.restored.state.is_some() {

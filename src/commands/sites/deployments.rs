@@ -59,7 +59,7 @@ pub async fn set_site(
     }
     let decide = async |view: Arc<View>| {
         let view = &*view;
-        let row = caller.get(view, deployments::MODEL, id).await?;
+        let row = visibility::own(caller, view, deployments::MODEL, id).await?;
         let deployment: Deployment = row.resource()?;
         let mut decision = Decision::nothing();
         if let Some(site) = site {

@@ -1,9 +1,10 @@
 //! Storing and removing files under `/resources`: working directories of deployments, and what
 //! administrators put into the directories meant for it.
 use chrono::DateTime;
+use stratalog_projections::At;
 use stratalog_schema::events::File;
 
-use super::{INDEX_NAME, known_tenant, missing, requested};
+use super::{INDEX_NAME, allow_seen, known_tenant, missing, requested};
 use crate::{
     auth::{Caller, Permission},
     clock, commands,
@@ -24,6 +25,8 @@ const MODE: u32 = 0o755;
 pub(super) async fn put(req: Request<BodyStream>) -> Result<Answer, Error> {
     let target = requested(&req)?;
     let caller = writer(&req, &target.path)?;
+    let view = req.ctx.clone().store.read(At::Now).await?;
+    allow_seen(view, &caller, &target.path).await?;
     let is_extracted = req
         .query()
         .get("extract")
@@ -67,6 +70,8 @@ pub(super) async fn put(req: Request<BodyStream>) -> Result<Answer, Error> {
 pub(super) async fn post(req: Request<BodyStream>) -> Result<Answer, Error> {
     let target = requested(&req)?;
     let caller = writer(&req, &target.path)?;
+    let view = req.ctx.clone().store.read(At::Now).await?;
+    allow_seen(view, &caller, &target.path).await?;
     let none = || Error::refused(ErrorCode::UploadMissingFile, "No file was uploaded");
     let boundary = uploads::boundary(&req).ok_or_else(none)?;
     let (req, form) = uploads::form(req, boundary).await?;
@@ -89,6 +94,7 @@ pub(super) async fn post(req: Request<BodyStream>) -> Result<Answer, Error> {
 pub(super) async fn delete(req: &Request) -> Result<(), Error> {
     let target = requested(req)?;
     let caller = writer(req, &target.path)?;
+    allow_seen(req.now().await?, &caller, &target.path).await?;
     if target.is_directory {
         return Err(Error::bad_parameters("A directory cannot be deleted"));
     }

@@ -73,7 +73,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
 fn replace_ca_certs(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::AgentReplaceCerts))
         .then(async |req: Result<Request<NewCertificates>, Error>| {
             let (req, new) = req?.split();
             let told = commands::agents::replace_ca_certs(&req.ctx, &req.caller, &new).await?;
@@ -104,7 +104,7 @@ async fn one<B>(req: &Request<B>, name: &str) -> Result<Answer, Error> {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::AgentCreate))
         .then(
             async |Segment(name), req: Result<Request<NewAgent>, Error>| {
                 let (req, new) = req?.split();
@@ -130,7 +130,7 @@ fn nulls() -> Value {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::AgentUpdate))
         .then(
             async |Segment(name), req: Result<Request<UpdateAgent>, Error>| {
                 let (req, change) = req?.split();

@@ -269,7 +269,7 @@ async fn refuse_failed(req: &Request, id: &str) -> Result<(), Error> {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::BlueprintUpload))
         .then(
             async |Segment(id), req: Result<Request<PatchBlueprint>, Error>| {
                 let (req, patch) = req?.split();
@@ -350,7 +350,7 @@ fn put_archive(ctx: &Arc<Context>) -> Route {
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ResourceSetVisibility))
         .then(
             async |Segment(id), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();

@@ -85,7 +85,7 @@ fn managers(ctx: &Arc<Context>) -> Route {
 fn post_manager(ctx: &Arc<Context>) -> Route {
     warp::path!("managers")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ManagerManage))
         .then(async |req: Result<Request<Manager>, Error>| {
             let (req, new) = req?.split();
             req.caller.require(Permission::ManagerManage)?;
@@ -108,7 +108,7 @@ struct Joined {
 fn put_manager(ctx: &Arc<Context>) -> Route {
     warp::path!("managers" / Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ManagerManage))
         .then(async |Segment(name), req: Result<Request<Joined>, Error>| {
             let (req, joined) = req?.split();
             req.caller.require(Permission::ManagerManage)?;
@@ -266,7 +266,7 @@ fn other_broker(known: &Known<Broker>, ca: Option<&str>) -> Value {
 fn post_broker(ctx: &Arc<Context>) -> Route {
     warp::path!("brokers")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::BrokerManage))
         .then(async |req: Result<Request<Broker>, Error>| {
             let (req, new) = req?.split();
             req.caller.require(Permission::BrokerManage)?;
@@ -287,7 +287,7 @@ struct Networks {
 fn put_broker(ctx: &Arc<Context>) -> Route {
     warp::path!("brokers" / Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::BrokerManage))
         .then(
             async |Segment(name), req: Result<Request<Networks>, Error>| {
                 let (req, body) = req?.split();
@@ -350,7 +350,7 @@ struct DbNodes {
 fn post_db_nodes(ctx: &Arc<Context>) -> Route {
     warp::path!("db-nodes")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ClusterNodeConfigUpdate))
         .then(async |req: Result<Request<DbNodes>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::ClusterNodeConfigUpdate)?;

@@ -61,7 +61,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
 
 /// What only administrators see is hidden from others.
 fn mask<B>(req: &Request<B>, setting: &mut Setting) -> Result<(), Error> {
-    if setting.admin_only && !req.caller.may(Permission::Administrators) {
+    if setting.admin_only && !req.caller.administers_everything() {
         let masked = serde_json::value::to_raw_value(MASK).map_err(Error::internal)?;
         setting.value = Some(masked);
     }
@@ -118,7 +118,7 @@ struct Put {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ManagerConfigPut))
         .then(async |Segment(name), req: Result<Request<Put>, Error>| {
             let req = req?;
             req.caller.require(Permission::ManagerConfigPut)?;

@@ -89,7 +89,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentGroupCreate))
         .then(async |Segment(id), req: Result<Request<PutGroup>, Error>| {
             let (req, group) = req?.split();
             deployment_groups::put(&req.ctx, &req.caller, &id, &group).await?;
@@ -103,7 +103,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentGroupUpdate))
         .then(
             async |Segment(id), req: Result<Request<PatchGroup>, Error>| {
                 let (req, change) = req?.split();

@@ -55,7 +55,7 @@ async fn changed(req: &Request, id: &str) -> Result<Answer, Error> {
 fn start(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentModify))
         .then(async |req: Result<Request<NewModification>, Error>| {
             let (req, new) = req?.split();
             let id = modifications::start(&req.ctx, &req.caller, &new).await?;

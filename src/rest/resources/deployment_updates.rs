@@ -145,7 +145,10 @@ impl From<Wanted> for Initiate {
 fn initiate(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "update" / "initiate")
         .and(warp::post())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(
+            ctx,
+            Permission::DeploymentUpdateCreate,
+        ))
         .then(
             async |Segment(deployment): Segment, req: Result<Request<Wanted>, Error>| {
                 let (req, wanted) = req?.split();
@@ -181,7 +184,7 @@ fn finalize(ctx: &Arc<Context>) -> Route {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentUpdateCreate))
         .then(
             async |Segment(id): Segment, req: Result<Request<PutUpdate>, Error>| {
                 let (req, update) = req?.split();
@@ -197,7 +200,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentUpdateUpdate))
         .then(
             async |Segment(id): Segment, req: Result<Request<PatchUpdate>, Error>| {
                 let (req, patch) = req?.split();
@@ -219,7 +222,7 @@ struct Restored {
 fn restore(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentUpdateCreate))
         .then(async |req: Result<Request<Restored>, Error>| restored(req?).await)
         .map(reply::any)
         .boxed()

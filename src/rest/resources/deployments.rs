@@ -166,7 +166,7 @@ struct NewDeployment {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentCreate))
         .then(
             async |Segment(id), req: Result<Request<NewDeployment>, Error>| create(req?, id).await,
         )
@@ -253,7 +253,7 @@ fn refuse_failed(ended: Option<commands::Ended>, id: &str) -> Result<(), Error> 
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentUpdate))
         .then(
             async |Segment(id), req: Result<Request<PatchDeployment>, Error>| {
                 let (req, body) = req?.split();
@@ -288,7 +288,7 @@ fn delete(ctx: &Arc<Context>) -> Route {
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentSetVisibility))
         .then(
             async |Segment(id), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();

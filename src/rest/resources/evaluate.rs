@@ -26,7 +26,7 @@ struct Functions {
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
     warp::path!("evaluate" / "functions")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::FunctionsEvaluate))
         .then(async |req: Result<Request<Functions>, Error>| functions(req?).await)
         .map(reply::ok)
         .boxed()

@@ -11,12 +11,13 @@ use stratalog_schema::time::wire_us;
 use uuid::Uuid;
 use warp::Filter;
 
-use self::question::{question, without_deleted};
+use self::question::{question, without_deleted, without_private};
 use crate::{
     auth::Permission,
     commands::{
-        event_deletions,
+        event_deletions, executions,
         logs::{self, Said},
+        visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -80,6 +81,7 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     let mut question = question(req.query(), req.caller.tenant()?)?;
     let view = req.view().await?;
     question.upto = view.position();
+    without_private(&view, &req.caller, &mut question).await?;
     without_deleted(&view, &mut question).await?;
     let page = question.ask(&view).await?;
     let position = view.position();
@@ -172,7 +174,10 @@ struct Sent {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write_said(ctx))
+        .and(extract::write_said(
+            ctx,
+            extract::Gate::OrExecution(Permission::EventCreate),
+        ))
         .then(async |req: Result<Request<Sent>, Error>| {
             let recorded = match req {
                 Ok(req) => recorded(req).await,
@@ -209,6 +214,12 @@ async fn recorded(req: Request<Sent>) -> Result<bool, Error> {
         Some(own) => own.tenant.clone(),
         None => caller.tenant()?.to_owned(),
     };
+    // whose execution it is, it may always tell of
+    if own.is_none_or(|own| own.id != execution) {
+        let view = ctx.store.read(At::Now).await?;
+        visibility::own(&caller, &view, executions::MODEL, &execution).await?;
+        drop(view.finish().await?);
+    }
     let timed = caller.may(Permission::SetTimestamp);
     let mut said = Vec::new();
     for (items, is_log) in [(&body.events, false), (&body.logs, true)] {

@@ -91,7 +91,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn start(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionGroupCreate))
         .then(async |req: Result<Request<NewGroup>, Error>| {
             let (req, new) = req?.split();
             let id = execution_groups::start(&req.ctx, &req.caller, &new).await?;
@@ -110,7 +110,7 @@ struct Act {
 fn act(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionGroupCancel))
         .then(async |Segment(id), req: Result<Request<Act>, Error>| {
             let (req, body) = req?.split();
             let action = Action::parse(&body.action)?;
@@ -125,7 +125,7 @@ fn act(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionGroupUpdate))
         .then(
             async |Segment(id), req: Result<Request<ChangeGroup>, Error>| {
                 let (req, change) = req?.split();

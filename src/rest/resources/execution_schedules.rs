@@ -83,7 +83,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionScheduleCreate))
         .then(
             async |Segment(id), req: Result<Request<NewSchedule>, Error>| {
                 let (req, new) = req?.split();
@@ -100,7 +100,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionScheduleCreate))
         .then(
             async |Segment(id), req: Result<Request<ChangeSchedule>, Error>| {
                 let (req, change) = req?.split();
@@ -120,6 +120,7 @@ fn delete(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |Segment(id), req: Result<Request, Error>| {
             let req = req?;
+            req.caller.require(Permission::ExecutionScheduleCreate)?;
             let of = (req.query().required("deployment_id")?, id.as_str());
             schedules::delete(&req.ctx, &req.caller, of).await
         })

@@ -203,7 +203,7 @@ const SCHEDULED: &str = concat!(
 fn start(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionStart))
         .then(async |req: Result<Request<Start>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -261,7 +261,10 @@ impl Remove {
 fn delete(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::delete())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(
+            ctx,
+            extract::Gate::List(Permission::ExecutionDelete),
+        ))
         .then(async |req: Result<Request<Remove>, Error>| {
             let req = req?;
             let scope = req
@@ -297,7 +300,7 @@ struct Act {
 fn act(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionCancel))
         .then(async |Segment(id), req: Result<Request<Act>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -322,7 +325,7 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ExecutionStatusUpdate))
         .then(async |Segment(id), req: Result<Request<Patch>, Error>| {
             let Request {
                 ctx, caller, body, ..

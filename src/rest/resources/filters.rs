@@ -76,7 +76,7 @@ async fn changed(req: &Request, kind: Kind, id: &str) -> Result<Answer, Error> {
 fn put(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::FilterCreate))
         .then(
             move |Segment(id): Segment, req: Result<Request<NewFilter>, Error>| async move {
                 let (req, new) = req?.split();
@@ -92,7 +92,7 @@ fn put(ctx: &Arc<Context>, kind: Kind) -> Route {
 fn patch(ctx: &Arc<Context>, kind: Kind) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::FilterUpdate))
         .then(
             move |Segment(id): Segment, req: Result<Request<UpdateFilter>, Error>| async move {
                 let (req, change) = req?.split();

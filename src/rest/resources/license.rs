@@ -101,7 +101,7 @@ struct Customer {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!("license")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::LicenseUpload))
         .then(async |req: Result<Request<Customer>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::LicenseUpload)?;
@@ -161,7 +161,7 @@ struct Contact {
 fn contact(ctx: &Arc<Context>) -> Route {
     warp::path!("contacts")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::CommunityContactCreate))
         .then(async |req: Result<Request<Contact>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::CommunityContactCreate)?;

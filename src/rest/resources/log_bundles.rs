@@ -70,7 +70,7 @@ struct Create {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::LogBundleCreate))
         .then(async |Segment(id), req: Result<Request<Create>, Error>| {
             let (req, body) = req?.split();
             let asked = log_bundles::create(&req.ctx, &req.caller, &id, body.queue).await?;
@@ -86,7 +86,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::LogBundleStatusUpdate))
         .then(
             async |Segment(id), req: Result<Request<body::SetStatus>, Error>| {
                 let (req, body) = req?.split();

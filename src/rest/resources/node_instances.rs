@@ -87,7 +87,7 @@ struct NewNodeInstances {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::NodeList))
         .then(async |req: Result<Request<NewNodeInstances>, Error>| create(req?).await)
         .map(reply::any)
         .boxed()
@@ -122,7 +122,7 @@ struct Update {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write_said(ctx))
+        .and(extract::write_said(ctx, Permission::NodeInstanceUpdate))
         .then(async |Segment(id), req: Result<Request<Update>, Error>| update(req?, &id).await)
         .map(reply::ok)
         .boxed()

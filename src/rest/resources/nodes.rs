@@ -81,7 +81,7 @@ struct NewNodes {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::NodeList))
         .then(async |req: Result<Request<NewNodes>, Error>| create(req?).await)
         .map(reply::any)
         .boxed()
@@ -101,7 +101,7 @@ async fn create(req: Request<NewNodes>) -> Result<Response, Error> {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::NodeUpdate))
         .then(
             async |Segment(deployment), Segment(id), req: Result<Request<UpdateNode>, Error>| {
                 let (req, body) = req?.split();

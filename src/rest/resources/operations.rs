@@ -40,6 +40,9 @@ fn all(ctx: &Arc<Context>) -> Route {
 }
 
 async fn list(req: &Request) -> Result<Answer, Error> {
+    let scope = req
+        .caller
+        .scope(req.all_tenants()?, Permission::Operations)?;
     let query = req.query();
     let (column, value) = match (query.get("graph_id"), query.get("execution_id")) {
         (Some(graph), None) => ("tasks_graph_id", graph),
@@ -50,9 +53,6 @@ async fn list(req: &Request) -> Result<Answer, Error> {
             ));
         }
     };
-    let scope = req
-        .caller
-        .scope(req.all_tenants()?, Permission::Operations)?;
     let mut page = ListQuery::all(View::Operations, scope)
         .with(Condition::AnyOf(column.to_owned(), vec![value.to_owned()]));
     let states: Vec<String> = query.all("state").map(str::to_owned).collect();
@@ -101,7 +101,7 @@ struct Act {
 fn action(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |req: Result<Request<Act>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -152,7 +152,7 @@ struct Put {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(
             async |Segment(id): Segment, req: Result<Request<Put>, Error>| {
                 let Request {
@@ -193,7 +193,10 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write_said(ctx))
+        .and(extract::write_said(
+            ctx,
+            extract::Gate::OrExecution(Permission::Operations),
+        ))
         .then(
             async |Segment(id): Segment, req: Result<Request<Patch>, Error>| {
                 let Request {

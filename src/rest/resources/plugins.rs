@@ -163,7 +163,7 @@ struct Delete {
 fn delete(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::delete())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::PluginDelete))
         .then(async |Segment(id), req: Result<Request<Delete>, Error>| {
             let (req, asked) = req?.split();
             plugins::delete(&req.ctx, &req.caller, &id, asked.force).await
@@ -281,7 +281,7 @@ fn yaml(ctx: &Arc<Context>) -> Route {
 fn install(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::PluginUpload))
         .then(async |Segment(id), req: Result<Request<Install>, Error>| {
             let (req, asked) = req?.split();
             plugins::install(&req.ctx, &req.caller, &id, &asked).await?;
@@ -295,7 +295,10 @@ fn install(ctx: &Arc<Context>) -> Route {
 fn report(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::OrExecution(Permission::PluginUpload),
+        ))
         .then(async |Segment(id), req: Result<Request<Report>, Error>| {
             let (req, report) = req?.split();
             plugins::report(&req.ctx, &req.caller, &id, &report).await?;
@@ -309,7 +312,7 @@ fn report(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::PluginUpload))
         .then(
             async |Segment(id), req: Result<Request<PatchPlugin>, Error>| {
                 let (req, patch) = req?.split();
@@ -325,7 +328,7 @@ fn patch(ctx: &Arc<Context>) -> Route {
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ResourceSetVisibility))
         .then(
             async |Segment(id), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();

@@ -61,7 +61,10 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn initiate(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "update" / "initiate")
         .and(warp::post())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(
+            ctx,
+            Permission::PluginsUpdateCreate,
+        ))
         .then(
             async |Segment(blueprint): Segment, req: Result<Request<Initiate>, Error>| {
                 let (req, new) = req?.split();

@@ -49,7 +49,7 @@ struct Post {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!("context")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::ProviderContextCreate))
         .then(
             async |req: Result<Request<Post>, Error>| match set(req).await {
                 Ok((status, answer)) => reply::with(status, Ok(answer)),

@@ -68,7 +68,10 @@ impl Request<Search> {
 fn blueprints(ctx: &Arc<Context>) -> Route {
     warp::path!("blueprints")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::BlueprintList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
             let mut listing = listing(&req, ViewName::Blueprints, Permission::BlueprintList)?;
@@ -84,7 +87,10 @@ fn blueprints(ctx: &Arc<Context>) -> Route {
 fn deployments(ctx: &Arc<Context>) -> Route {
     warp::path!("deployments")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::DeploymentList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
             let listing = listing(&req, ViewName::Deployments, Permission::DeploymentList)?;
@@ -98,7 +104,7 @@ fn deployments(ctx: &Arc<Context>) -> Route {
 fn secrets(ctx: &Arc<Context>) -> Route {
     warp::path!("secrets")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretList))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
             let scope = req.caller.scope(false, Permission::SecretList)?;
@@ -112,7 +118,10 @@ fn secrets(ctx: &Arc<Context>) -> Route {
 fn workflows(ctx: &Arc<Context>) -> Route {
     warp::path!("workflows")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::DeploymentList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
             let is_common = req.query().flag("_common_only")?;

@@ -122,7 +122,7 @@ async fn one(req: &Request, key: &str) -> Result<Answer, Error> {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretCreate))
         .then(
             async |Segment(key), req: Result<Request<NewSecret>, Error>| {
                 let (req, new) = req?.split();
@@ -138,7 +138,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::SecretUpdate))
         .then(
             async |Segment(key), req: Result<Request<UpdateSecret>, Error>| {
                 let (req, change) = req?.split();
@@ -167,7 +167,7 @@ fn delete(ctx: &Arc<Context>) -> Route {
 fn set_visibility(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-visibility")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretUpdate))
         .then(
             async |Segment(key), req: Result<Request<body::SetVisibility>, Error>| {
                 let (req, body) = req?.split();
@@ -230,7 +230,7 @@ async fn exported(req: &Request) -> Result<Answer, Error> {
 fn import(ctx: &Arc<Context>) -> Route {
     warp::path!("share" / "import")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretImport))
         .then(async |req: Result<Request<Import>, Error>| {
             let (req, body) = req?.split();
             let outcome = commands::secrets::import(&req.ctx, &req.caller, &body).await?;

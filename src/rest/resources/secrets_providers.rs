@@ -82,7 +82,7 @@ async fn one(req: &Request, view: &View, name: &str) -> Result<Answer, Error> {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretsProviderCreate))
         .then(async |req: Result<Request<NewProvider>, Error>| {
             let (req, new) = req?.split();
             if !commands::secrets::create_provider(&req.ctx, &req.caller, &new).await? {
@@ -113,7 +113,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SecretsProviderUpdate))
         .then(
             async |Segment(name), req: Result<Request<UpdateProvider>, Error>| {
                 let (req, change) = req?.split();

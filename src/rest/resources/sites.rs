@@ -65,7 +65,7 @@ fn get(ctx: &Arc<Context>) -> Route {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::SiteCreate))
         .then(
             async |Segment(name), req: Result<Request<NewSite>, Error>| {
                 let (req, new) = req?.split();
@@ -81,7 +81,7 @@ fn put(ctx: &Arc<Context>) -> Route {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SiteUpdate))
         .then(
             async |Segment(name), req: Result<Request<UpdateSite>, Error>| {
                 let (req, change) = req?.split();

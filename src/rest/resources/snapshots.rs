@@ -95,7 +95,7 @@ impl Default for Create {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SnapshotCreate))
         .then(async |Segment(id), req: Result<Request<Create>, Error>| {
             let (req, body) = req?.split();
             let parameters = map(json!({
@@ -128,7 +128,7 @@ fn map(value: Value) -> Map<String, Value> {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SnapshotStatusUpdate))
         .then(
             async |Segment(id), req: Result<Request<body::SetStatus>, Error>| {
                 let (req, body) = req?.split();
@@ -226,7 +226,7 @@ const TIMEOUT_S: i64 = 300;
 fn restore(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "restore")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::SnapshotRestore))
         .then(async |Segment(id), req: Result<Request<Restore>, Error>| {
             let (req, body) = req?.split();
             start(req, &id, &body).await

@@ -11,6 +11,7 @@ use crate::{
     commands::{
         operations::NewOperation,
         tasks_graphs::{self, MODEL, NewTasksGraph},
+        visibility,
     },
     context::Context,
     error::Error,
@@ -31,6 +32,8 @@ fn all(ctx: &Arc<Context>) -> Route {
         .and(extract::read(ctx))
         .then(async |req: Result<Request, Error>| {
             let req = req?;
+            let all_tenants = req.all_tenants()?;
+            req.caller.scope(all_tenants, Permission::Operations)?;
             req.query().required("execution_id")?;
             list::answer(&req, View::TasksGraphs, Permission::Operations).await
         })
@@ -100,7 +103,7 @@ struct Create {
 fn create(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |_, req: Result<Request<Create>, Error>| {
             let Request {
                 ctx, caller, body, ..
@@ -140,12 +143,12 @@ struct Patch {
 fn patch(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::Operations))
         .then(async |Segment(id), req: Result<Request<Patch>, Error>| {
             let req = req?;
             req.caller.require(Permission::Operations)?;
             let view = req.ctx.store.read(At::Now).await?;
-            let row = req.caller.get(&view, MODEL, &id).await?;
+            let row = visibility::own(&req.caller, &view, MODEL, &id).await?;
             let answer = Answer::text(row.doc).at(view.position());
             drop(view.finish().await?);
             Ok(answer)

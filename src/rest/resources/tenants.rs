@@ -150,7 +150,7 @@ struct Post {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::TenantCreate))
         .then(async |Segment(name), req: Result<Request<Post>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::TenantCreate)?;
@@ -189,7 +189,10 @@ struct Member {
 fn add_user(ctx: &Arc<Context>) -> Route {
     warp::path!("users")
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantAddUser),
+        ))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             let change = Membership::Add(tenants::tenant_role(&member.role)?);
@@ -204,7 +207,10 @@ fn add_user(ctx: &Arc<Context>) -> Route {
 fn update_user(ctx: &Arc<Context>) -> Route {
     warp::path!("users")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantUpdateUser),
+        ))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             let change = Membership::Update(tenants::tenant_role(&member.role)?);
@@ -237,7 +243,10 @@ struct Leaver {
 fn remove_user(ctx: &Arc<Context>) -> Route {
     warp::path!("users")
         .and(warp::delete())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantRemoveUser),
+        ))
         .then(async |req: Result<Request<Leaver>, Error>| {
             let (req, leaver) = req?.split();
             let names = (&*leaver.tenant_name, &*leaver.username);

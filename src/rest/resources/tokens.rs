@@ -79,7 +79,7 @@ struct Post {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write_optional(ctx))
+        .and(extract::write_optional(ctx, Permission::CreateToken))
         .then(async |req: Result<Request<Post>, Error>| create(req?).await)
         .map(reply::ok)
         .boxed()

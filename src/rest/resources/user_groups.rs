@@ -83,7 +83,7 @@ struct New {
 fn create(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserGroupCreate))
         .then(async |req: Result<Request<New>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::UserGroupCreate)?;
@@ -122,7 +122,7 @@ struct Post {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserGroupUpdate))
         .then(async |Segment(name), req: Result<Request<Post>, Error>| {
             let (req, body) = req?.split();
             req.caller.require(Permission::UserGroupUpdate)?;
@@ -160,7 +160,7 @@ struct Member {
 fn add_user(ctx: &Arc<Context>) -> Route {
     warp::path!("users")
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserGroupAddUser))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             req.caller.require(Permission::UserGroupAddUser)?;
@@ -176,7 +176,7 @@ fn add_user(ctx: &Arc<Context>) -> Route {
 fn remove_user(ctx: &Arc<Context>) -> Route {
     warp::path!("users")
         .and(warp::delete())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserGroupRemoveUser))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             req.caller.require(Permission::UserGroupRemoveUser)?;

@@ -126,7 +126,7 @@ fn moment(text: &str) -> Result<i64, Error> {
 fn put(ctx: &Arc<Context>) -> Route {
     warp::path::end()
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserCreate))
         .then(async |req: Result<Request<Put>, Error>| create(req?).await)
         .map(reply::created)
         .boxed()
@@ -192,7 +192,7 @@ struct Post {
 fn post(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, extract::Gate::Oneself(Permission::UserUpdate)))
         .then(async |Segment(username), req: Result<Request<Post>, Error>| {
             let (req, body) = req?.split();
             let change = match (body.password, body.role, body.show_getting_started) {
@@ -250,7 +250,7 @@ struct Action {
 fn activate(ctx: &Arc<Context>) -> Route {
     warp::path!("active" / Segment)
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::UserSetActivated))
         .then(
             async |Segment(username), req: Result<Request<Action>, Error>| {
                 let (req, body) = req?.split();

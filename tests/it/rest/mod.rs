@@ -14,6 +14,7 @@ mod inter_deployment_dependencies;
 mod license;
 mod log_bundles;
 mod maintenance;
+mod matrix;
 mod node_instances;
 mod nodes;
 mod openapi;

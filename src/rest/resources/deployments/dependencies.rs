@@ -47,7 +47,10 @@ fn all(ctx: &Arc<Context>) -> Route {
 /// `PUT /deployments/inter-deployment-dependencies`
 fn create(ctx: &Arc<Context>) -> Route {
     warp::put()
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            Permission::InterDeploymentDependencyCreate,
+        ))
         .then(async |req: Result<Request<CreateDependency>, Error>| {
             let (req, new) = req?.split();
             let id = dependencies::create(&req.ctx, &req.caller, &new).await?;
@@ -66,7 +69,10 @@ struct Several {
 /// `POST /deployments/inter-deployment-dependencies`
 fn create_many(ctx: &Arc<Context>) -> Route {
     warp::post()
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            Permission::InterDeploymentDependencyCreate,
+        ))
         .then(async |req: Result<Request<Several>, Error>| {
             let (req, new) = req?.split();
             let of = (
@@ -83,7 +89,10 @@ fn create_many(ctx: &Arc<Context>) -> Route {
 /// `DELETE /deployments/inter-deployment-dependencies`
 fn delete(ctx: &Arc<Context>) -> Route {
     warp::delete()
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            Permission::InterDeploymentDependencyDelete,
+        ))
         .then(async |req: Result<Request<DeleteDependency>, Error>| {
             let (req, old) = req?.split();
             dependencies::delete(&req.ctx, &req.caller, &old).await
@@ -101,7 +110,10 @@ struct All {
 fn replace(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "inter-deployment-dependencies")
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            Permission::InterDeploymentDependencyCreate,
+        ))
         .then(async |Segment(id), req: Result<Request<All>, Error>| {
             let (req, new) = req?.split();
             let of = (id.as_str(), new.inter_deployment_dependencies.as_slice());

@@ -6,6 +6,7 @@ use warp::Filter;
 
 use super::changed;
 use crate::{
+    auth::Permission,
     commands,
     context::Context,
     error::Error,
@@ -24,7 +25,7 @@ struct SetSite {
 pub(super) fn set_site(ctx: &Arc<Context>) -> Route {
     warp::path!(Segment / "set-site")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentSetSite))
         .then(async |Segment(id), req: Result<Request<SetSite>, Error>| {
             let (req, body) = req?.split();
             let how = (body.site_name.as_deref(), body.detach_site);

@@ -1,7 +1,13 @@
 //! What is asked of execution logs and events, and what is not shown any more.
+use std::collections::HashSet;
+
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View as ViewName, views::executions::Execution,
+};
 use stratalog_schema::events::TelemetryRecord;
 
 use crate::{
+    auth::Caller,
     commands::event_deletions,
     error::Error,
     log::telemetry::{Key, Question, Test},
@@ -25,6 +31,38 @@ pub(super) async fn without_deleted(view: &View, question: &mut Question) -> Res
         hidden.push((deletion.deployment_id, deleted));
     }
     question.hide(view, hidden).await
+}
+
+/// Makes a question look away from private executions of others.
+///
+/// # Errors
+/// 403 without a tenant; database errors.
+pub(super) async fn without_private(
+    view: &View,
+    caller: &Caller,
+    question: &mut Question,
+) -> Result<(), Error> {
+    let tenant = caller.tenant()?;
+    if caller.administers(tenant) {
+        return Ok(());
+    }
+    let any_of = |name: &str, values| Condition::AnyOf(name.to_owned(), values);
+    let mut private = ListQuery::all(ViewName::Executions, Scope::Everything)
+        .with(any_of("tenant_name", vec![tenant.to_owned()]))
+        .with(any_of("visibility", vec!["private".to_owned()]));
+    if let Some(wanted) = &question.executions {
+        private = private.with(any_of("id", wanted.clone()));
+    }
+    let private: Vec<Execution> = view.select_as(&private).await?;
+    let of_others = private
+        .into_iter()
+        .filter(|execution| execution.created_by != caller.username);
+    let hidden: HashSet<String> = of_others.map(|execution| execution.id).collect();
+    if !hidden.is_empty() {
+        let is_shown = move |record: &TelemetryRecord| !hidden.contains(&record.execution_id);
+        question.tests.push(Box::new(is_shown));
+    }
+    Ok(())
 }
 
 fn values(query: &Query, key: &str) -> Option<Vec<String>> {

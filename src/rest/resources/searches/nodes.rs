@@ -22,7 +22,10 @@ use crate::{
 pub(super) fn nodes(ctx: &Arc<Context>) -> Route {
     warp::path!("nodes")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::NodeList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| answer(&req?, "id").await)
         .map(reply::ok)
         .boxed()
@@ -32,7 +35,10 @@ pub(super) fn nodes(ctx: &Arc<Context>) -> Route {
 pub(super) fn node_types(ctx: &Arc<Context>) -> Route {
     warp::path!("node-types")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::NodeList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| answer(&req?, "type").await)
         .map(reply::ok)
         .boxed()
@@ -169,7 +175,10 @@ fn shown(node: &Value) -> String {
 pub(super) fn node_instances(ctx: &Arc<Context>) -> Route {
     warp::path!("node-instances")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::NodeList),
+        ))
         .then(async |req: Result<Request<Search>, Error>| instances(&req?).await)
         .map(reply::ok)
         .boxed()

@@ -27,7 +27,10 @@ fn object(json: Option<&Json>) -> Result<Map<String, Value>, Error> {
 pub(super) fn capabilities(ctx: &Arc<Context>) -> Route {
     warp::path!("capabilities")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::List(Permission::DeploymentCapabilities),
+        ))
         .then(async |req: Result<Request<Search>, Error>| of_deployments(&req?).await)
         .map(reply::ok)
         .boxed()
@@ -114,7 +117,7 @@ fn admits(req: &Request<Search>, constraints: &Constraints, (name, spec): (&str,
 pub(super) fn scaling_groups(ctx: &Arc<Context>) -> Route {
     warp::path!("scaling-groups")
         .and(warp::post())
-        .and(extract::write(ctx))
+        .and(extract::write(ctx, Permission::DeploymentGet))
         .then(async |req: Result<Request<Search>, Error>| groups(&req?).await)
         .map(reply::ok)
         .boxed()

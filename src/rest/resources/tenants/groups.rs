@@ -27,7 +27,10 @@ struct Member {
 pub(super) fn add(ctx: &Arc<Context>) -> Route {
     warp::path!("user-groups")
         .and(warp::put())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantAddGroup),
+        ))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             let change = Membership::Add(tenants::tenant_role(&member.role)?);
@@ -42,7 +45,10 @@ pub(super) fn add(ctx: &Arc<Context>) -> Route {
 pub(super) fn update(ctx: &Arc<Context>) -> Route {
     warp::path!("user-groups")
         .and(warp::patch())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantUpdateGroup),
+        ))
         .then(async |req: Result<Request<Member>, Error>| {
             let (req, member) = req?.split();
             let change = Membership::Update(tenants::tenant_role(&member.role)?);
@@ -75,7 +81,10 @@ struct Leaver {
 pub(super) fn remove(ctx: &Arc<Context>) -> Route {
     warp::path!("user-groups")
         .and(warp::delete())
-        .and(extract::write(ctx))
+        .and(extract::write(
+            ctx,
+            extract::Gate::Somewhere(Permission::TenantRemoveGroup),
+        ))
         .then(async |req: Result<Request<Leaver>, Error>| {
             let (req, leaver) = req?.split();
             let names = (&*leaver.tenant_name, &*leaver.group_name);
