@@ -21,6 +21,7 @@ use crate::error::Error;
 
 mod bodies;
 mod operations;
+mod queries;
 mod refusals;
 mod schemas;
 
@@ -157,6 +158,11 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
         Gives::Page(view) => parameters.extend(listing(view, operation)),
         Gives::One(view) | Gives::Made(view) => parameters.push(include(view)),
         _ => {}
+    }
+    for key in queries::parameters(operation.method, operation.path) {
+        // some are fields of the list, too, and asked for by all means
+        parameters.retain(|known| known.name != key.name);
+        parameters.push(key);
     }
     parameters
 }

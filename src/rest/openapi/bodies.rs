@@ -39,12 +39,20 @@ enum Shape {
 
 const fn must(name: &'static str, shape: Shape) -> Member {
     let is_required = true;
-    Member { name, shape, is_required }
+    Member {
+        name,
+        shape,
+        is_required,
+    }
 }
 
 const fn may(name: &'static str, shape: Shape) -> Member {
     let is_required = false;
-    Member { name, shape, is_required }
+    Member {
+        name,
+        shape,
+        is_required,
+    }
 }
 
 #[rustfmt::skip]

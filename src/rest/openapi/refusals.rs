@@ -20,7 +20,7 @@ enum Says {
 /// Status, name among the components, meaning.
 const ALL: &[(u16, &str, &str, Says)] = &[
     (200, "Known", "It was there already", Says::Anything),
-    (204, "Gone", "Done", Says::Nothing),
+    (204, "Done", "Done, with nothing to tell", Says::Nothing),
     (206, "Part", "The part of the file asked for", Says::Nothing),
     (304, "NotModified", "Nothing has changed", Says::Nothing),
     (
@@ -29,12 +29,7 @@ const ALL: &[(u16, &str, &str, Says)] = &[
         "The request makes no sense, or not now",
         Says::Error,
     ),
-    (
-        401,
-        "Unauthorized",
-        "It is not known who asks",
-        Says::Error,
-    ),
+    (401, "Unauthorized", "It is not known who asks", Says::Error),
     (
         403,
         "Forbidden",
@@ -115,9 +110,7 @@ pub(super) fn of(operation: &Operation) -> BTreeMap<u16, Ref> {
     if matches!(operation.gives, Gives::File | Gives::Tree) {
         statuses.extend([206, 304, 412, 416]);
     }
-    let known = ALL
-        .iter()
-        .filter(|(status, ..)| statuses.contains(status));
+    let known = ALL.iter().filter(|(status, ..)| statuses.contains(status));
     known
         .map(|(status, name, ..)| (*status, Ref::from_response_name(*name)))
         .collect()
