@@ -360,7 +360,7 @@ pub(super) const VERSIONED: &[Operation] = &[
     post("/tokens", "Creates an access token", One(Tokens)).takes(MaybeJson),
     get("/tokens/{id}", "Gives an access token", One(Tokens)),
     delete("/tokens/{id}", "Deletes an access token"),
-    get("/user", "Gives the caller", One(Users)),
+    get("/user", "Gives the caller", One(Users)).also(&[404]),
     get("/user-groups", "Lists groups of users", Page(UserGroups)),
     post("/user-groups", "Creates a group of users", Made(UserGroups)),
     put("/user-groups/users", "Puts a user into a group", One(UserGroups)).also(&[404]),

@@ -14,7 +14,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rest/schemat
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance";
 /// Requests of either kind for an operation; `STRATALOG_TEST_SCHEMATHESIS_EXAMPLES` asks for others.
-const EXAMPLES: &str = "12";
+const EXAMPLES: &str = "10";
 
 /// One of everything, named `known`.
 async fn world(server: &TestServer) {
