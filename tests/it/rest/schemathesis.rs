@@ -2,7 +2,6 @@
 //! get answers that the document names, and never a failure of the server's.
 use std::process::Command;
 
-use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
@@ -47,8 +46,6 @@ async fn world(server: &TestServer) {
     server.put(path, &schedule).await.expect(201);
     let graph = json!({"name": "known", "execution_id": "known"});
     server.post("tasks_graphs/known", &graph).await.expect(201);
-    let file = server.request(Method::PUT, "/resources/known");
-    server.send(file.body("known")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
