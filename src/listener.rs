@@ -27,7 +27,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use crate::tls::Tls;
-use guard::{ReadLimit, WriteLimit};
+use guard::{ReadLimit, Rest, WriteLimit};
 
 mod guard;
 #[cfg(test)]
@@ -242,10 +242,16 @@ impl Connection {
         } = self;
         let routes = TowerToHyperService::new(warp::service(routes));
         let service = service_fn(move |request: Request<Incoming>| {
-            let request = prepare(request, peer, limits.read_timeout);
+            let (request, rest) = prepare(request, peer, limits.read_timeout);
+            // Who waits to be asked for a body before sending it is not asked for one that nobody
+            // wants.
+            let is_waiting = request.headers().contains_key(header::EXPECT);
             // The route may panic before it is first polled, so it is called inside the guard.
             let routes = routes.clone();
-            guarded(async move { routes.call(request).await })
+            async move {
+                let outcome = guarded(async move { routes.call(request).await }).await;
+                finish(outcome, rest, is_waiting).await
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -268,14 +274,39 @@ impl Connection {
     }
 }
 
-fn prepare(request: Request<Incoming>, peer: Peer, timeout: Duration) -> Request<ReadLimit> {
+fn prepare(
+    request: Request<Incoming>,
+    peer: Peer,
+    timeout: Duration,
+) -> (Request<ReadLimit>, Rest) {
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(peer);
     if parts.method == Method::HEAD {
         parts.method = Method::GET;
         parts.extensions.insert(IsHead);
     }
-    Request::from_parts(parts, ReadLimit::new(body, timeout))
+    let (body, rest) = ReadLimit::new(body, timeout);
+    (Request::from_parts(parts, body), rest)
+}
+
+/// Many a request is answered before its body is read: refused, or of an unknown URL. Where the
+/// rest of the body is not worth reading, the client is told that the connection ends with the
+/// answer; otherwise its next request would be lost.
+async fn finish<E>(
+    outcome: Result<Response, E>,
+    rest: Rest,
+    is_waiting: bool,
+) -> Result<Response, E> {
+    let mut response = outcome?;
+    let goes_on = match is_waiting {
+        true => rest.is_read(),
+        false => rest.is_drained().await,
+    };
+    if !goes_on {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response)
 }
 
 /// A panic in a handler is our fault: the client gets its 500 and the connection lives on.

@@ -1,14 +1,20 @@
-//! Time limits on what the other end may leave us waiting for.
-use std::future::Future;
+//! Limits on what the other end may leave us waiting for.
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
+
+/// What is read at most of a body that nobody wants, in bytes.
+const REST_BYTES_MAX: u64 = 64 * 1024;
+/// How long it is waited for.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs only while something is awaited.
 #[derive(Debug)]
@@ -41,16 +47,22 @@ impl Patience {
 /// A request body that fails when it pauses too long.
 #[derive(Debug)]
 pub(super) struct ReadLimit {
-    body: Incoming,
+    body: Arc<Mutex<Incoming>>,
     patience: Patience,
 }
 
 impl ReadLimit {
-    pub(super) fn new(body: Incoming, timeout: Duration) -> Self {
-        Self {
-            body,
-            patience: Patience::new(timeout),
-        }
+    /// The body for a handler, and what the handler will have left of it.
+    pub(super) fn new(body: Incoming, timeout: Duration) -> (Self, Rest) {
+        let body = Arc::new(Mutex::new(body));
+        let rest = Rest(Arc::clone(&body));
+        let patience = Patience::new(timeout);
+        (Self { body, patience }, rest)
+    }
+
+    /// The lock is held while the body is polled, which leaves nothing half done.
+    fn body(&self) -> MutexGuard<'_, Incoming> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +74,8 @@ impl Body for ReadLimit {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let polled = Pin::new(&mut *self.body()).poll_frame(cx);
+        match polled {
             Poll::Ready(frame) => {
                 self.patience.rest();
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
@@ -75,11 +88,50 @@ impl Body for ReadLimit {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body().is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body().size_hint()
+    }
+}
+
+/// What a handler left of a request's body.
+#[derive(Debug)]
+pub(super) struct Rest(Arc<Mutex<Incoming>>);
+
+impl Rest {
+    /// Whether nothing is left.
+    pub(super) fn is_read(&self) -> bool {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        body.is_end_stream()
+    }
+
+    /// Reads it, if it is little and comes soon. Tells whether the body is at its end or still
+    /// being read; a connection on which more of it may come cannot carry another request.
+    pub(super) async fn is_drained(self) -> bool {
+        let Some(body) = Arc::into_inner(self.0) else {
+            return true;
+        };
+        let mut body = body.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if body.is_end_stream() {
+            return true;
+        }
+        if body.size_hint().lower() > REST_BYTES_MAX {
+            return false;
+        }
+        let read = async {
+            let mut bytes = 0;
+            while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                let Ok(frame) = frame else { return false };
+                bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if bytes > REST_BYTES_MAX {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(REST_PATIENCE, read).await.unwrap_or(false)
     }
 }
 

@@ -213,6 +213,46 @@ async fn limits_headers_and_slow_clients() {
     assert!(server.raw(full).await.ends_with("\r\n\r\n3"));
 }
 
+/// What a client gets that sends a body to where nobody reads it, and asks for something else on
+/// the same connection.
+async fn after_unread(server: &Server, head: &str, body: &[u8]) -> String {
+    let mut raw = format!("POST /nothing HTTP/1.1\r\nhost: x\r\n{head}\r\n\r\n").into_bytes();
+    raw.extend_from_slice(body);
+    raw.extend_from_slice(b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    server.raw(&raw).await
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_small_body_that_nobody_reads() {
+    let server = start(Limits::default(), echo()).await;
+    let small = vec![b'z'; 60_000];
+    let reply = after_unread(&server, "content-length: 60000", &small).await;
+    assert!(reply.starts_with("HTTP/1.1 404"), "{reply}");
+    assert!(reply.ends_with("127.0.0.1 false"), "{reply}");
+    let chunks = b"3\r\nabc\r\n0\r\n\r\n";
+    let reply = after_unread(&server, "transfer-encoding: chunked", chunks).await;
+    assert!(reply.ends_with("127.0.0.1 false"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_client_is_told_when_the_connection_ends_before_its_body_does() {
+    let server = start(Limits::default(), echo()).await;
+    let large = vec![b'z'; 70_000];
+    let chunks = [b"11170\r\n", large.as_slice(), b"\r\n0\r\n\r\n"].concat();
+    // Too large by its own account, too large in fact, never coming, and only on demand.
+    for (head, body) in [
+        ("content-length: 70000", large.as_slice()),
+        ("transfer-encoding: chunked", &chunks),
+        ("content-length: 60000", b"abc"),
+        ("content-length: 3\r\nexpect: 100-continue", b""),
+    ] {
+        let reply = after_unread(&server, head, body).await;
+        assert!(reply.starts_with("HTTP/1.1 404"), "{head}: {reply}");
+        assert!(reply.contains("connection: close\r\n"), "{head}: {reply}");
+        assert!(!reply.contains("127.0.0.1"), "{head}: {reply}");
+    }
+}
+
 #[tokio::test]
 async fn cuts_a_client_that_does_not_read() {
     let sent = Arc::new(AtomicUsize::new(0));

@@ -8,18 +8,21 @@ use http::{HeaderValue, header::CONTENT_TYPE};
 use stratalog_projections::View;
 use utoipa::openapi::{
     Components, ComponentsBuilder, Content, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder,
-    Paths, PathsBuilder, Ref, Required, Response, ResponseBuilder,
-    path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    Paths, PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+    path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
     request_body::{RequestBody, RequestBodyBuilder},
     security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
 };
 use warp::{Filter, reply};
 
-use self::operations::{Gives, Operation, Takes};
+use self::operations::{Access, Gives, Operation, Takes};
 use super::{Route, reply as answers};
 use crate::error::Error;
 
+mod bodies;
 mod operations;
+mod queries;
+mod refusals;
 mod schemas;
 
 const JSON: &str = "application/json";
@@ -75,7 +78,7 @@ fn components() -> Components {
             components = components.schema(name, schemas::resource(view));
         }
     }
-    components.build()
+    refusals::components(components).build()
 }
 
 fn paths() -> Paths {
@@ -109,14 +112,19 @@ fn described(operation: &Operation, path: &str) -> utoipa::openapi::path::Operat
         .collect();
     let id = format!("{}_{}", operation.method.to_lowercase(), words.join("_"));
     let tag = operation.path.split('/').nth(1).unwrap_or_default();
-    let (status, response) = response(operation.gives);
+    let (status, response) = response(operation);
     let mut builder = OperationBuilder::new()
         .tag(tag)
         .summary(Some(operation.summary))
         .operation_id(Some(id))
-        .request_body(request_body(operation.takes))
-        .response(status, response)
-        .response("default", refusal());
+        .request_body(request_body(operation))
+        .response(status, response);
+    for (status, refusal) in refusals::of(operation) {
+        builder = builder.response(status.to_string(), refusal);
+    }
+    if operation.access == Access::Anybody {
+        builder = builder.securities(Some([] as [SecurityRequirement; 0]));
+    }
     for parameter in parameters(operation, path) {
         builder = builder.parameter(parameter);
     }
@@ -136,38 +144,30 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
                 .build()
         })
         .collect();
-    if path.starts_with("/api/v3.1/") {
+    if operation.access == Access::Known {
         let tenant = ParameterBuilder::new()
             .name("Tenant")
             .parameter_in(ParameterIn::Header);
         parameters.push(tenant.schema(Some(schemas::text())).build());
         if operation.method == "GET" {
-            parameters.push(query(
-                "_as_of",
-                "A position of the log or an RFC 3339 time",
-                true,
-            ));
+            let moment = "A position of the log or an RFC 3339 time";
+            parameters.push(query("_as_of", moment, schemas::moment()));
         }
     }
     match operation.gives {
-        Gives::Page(view) => parameters.extend(listing(view)),
-        Gives::One(_) | Gives::Made(_) => {
-            parameters.push(query(
-                "_include",
-                "Fields wanted, separated by commas",
-                true,
-            ));
-        }
+        Gives::Page(view) => parameters.extend(listing(view, operation)),
+        Gives::One(view) | Gives::Made(view) => parameters.push(include(view)),
         _ => {}
+    }
+    for key in queries::parameters(operation.method, operation.path) {
+        // some are fields of the list, too, and asked for by all means
+        parameters.retain(|known| known.name != key.name);
+        parameters.push(key);
     }
     parameters
 }
 
-fn query(name: &str, description: &str, is_text: bool) -> Parameter {
-    let schema = match is_text {
-        true => schemas::text(),
-        false => schemas::number(),
-    };
+fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)
@@ -176,83 +176,106 @@ fn query(name: &str, description: &str, is_text: bool) -> Parameter {
         .build()
 }
 
-/// What every list can be asked, and the fields it can be filtered by.
-fn listing(view: View) -> Vec<Parameter> {
+fn include(view: View) -> Parameter {
+    let names = view.def().fields.iter().map(|field| field.name.to_owned());
+    ParameterBuilder::new()
+        .name("_include")
+        .parameter_in(ParameterIn::Query)
+        .description(Some("Fields wanted, separated by commas"))
+        .schema(Some(schemas::texts_of(names)))
+        .style(Some(ParameterStyle::Form))
+        .explode(Some(false))
+        .build()
+}
+
+/// What every list can be asked, and the fields it can be filtered by; a search says in its body
+/// what it wants.
+fn listing(view: View, operation: &Operation) -> Vec<Parameter> {
+    let is_filterable = |field: &&stratalog_projections::Field| field.is_filterable();
+    let fields = view.def().fields.iter().filter(is_filterable);
+    let orders = fields.clone().map(|field| field.name);
+    let orders = orders.flat_map(|name| [name.to_owned(), format!("-{name}")]);
     let mut parameters = vec![
-        query("_include", "Fields wanted, separated by commas", true),
-        query("_size", "Size of a page", false),
-        query("_offset", "Rows to skip", false),
-        query("_sort", "Field to sort by; a minus in front reverses", true),
-        query("_search", "Text to look for", true),
+        include(view),
+        query("_size", "Size of a page", schemas::count()),
+        query("_offset", "Rows to skip", schemas::count()),
+        query(
+            "_sort",
+            "Fields to sort by; a minus in front reverses",
+            schemas::texts_of(orders),
+        ),
+        query("_search", "Text to look for", schemas::text()),
         query(
             "_all_tenants",
             "Whether rows of all one's tenants are listed",
-            true,
+            schemas::flag(),
         ),
-        query("_get_all_results", "Whether pages are of no interest", true),
+        query(
+            "_get_all_results",
+            "Whether pages are of no interest",
+            schemas::flag(),
+        ),
     ];
-    let fields = view
-        .def()
-        .fields
-        .iter()
-        .filter(|field| field.is_filterable());
-    let filters = fields.map(|field| query(field.name, "Only rows with this value", true));
-    parameters.extend(filters);
+    if operation.method == "GET" {
+        let filter = |field: &stratalog_projections::Field| {
+            let schema = schemas::filter(field.kind);
+            query(field.name, "Only rows with this value", schema)
+        };
+        parameters.extend(fields.map(filter));
+    }
     parameters
 }
 
-fn request_body(takes: Takes) -> Option<RequestBody> {
-    let (kind, content, required) = match takes {
+fn request_body(operation: &Operation) -> Option<RequestBody> {
+    let json = || match bodies::members(operation.method, operation.path) {
+        Some(members) => Content::new(Some(bodies::schema(members))),
+        None => Content::new(Some(schemas::object())),
+    };
+    let (kind, content, required) = match operation.takes {
         Takes::Nothing => return None,
-        Takes::Json => (JSON, Content::new(Some(schemas::object())), Required::True),
-        Takes::MaybeJson => (JSON, Content::new(Some(schemas::object())), Required::False),
+        Takes::Json => (JSON, json(), Required::True),
+        Takes::MaybeJson => (JSON, json(), Required::False),
         Takes::File => (FILE, Content::new(Some(schemas::binary())), Required::True),
     };
     let body = RequestBodyBuilder::new().content(kind, content);
     Some(body.required(Some(required)).build())
 }
 
-fn response(gives: Gives) -> (&'static str, Response) {
-    let json = |description: &str, content: Content| {
+/// What an operation answers when all is well.
+fn response(operation: &Operation) -> (&'static str, Response) {
+    let with = |description: &str, kind: &str, content: Content| {
         ResponseBuilder::new()
             .description(description)
-            .content(JSON, content)
+            .content(kind, content)
             .build()
     };
+    let json = |description: &str, content| with(description, JSON, content);
+    let any = || Content::new(Some(schemas::any()));
     let resource = |view: View| match schemas::name(view) {
         Some(name) => Content::new(Some(Ref::from_schema_name(name))),
         None => Content::new(Some(schemas::object())),
     };
-    match gives {
-        Gives::Page(view) => (
-            "200",
-            json("A page", Content::new(Some(schemas::page(view)))),
-        ),
+    let file = || Content::new(Some(schemas::binary()));
+    match operation.gives {
+        Gives::Page(view) => {
+            let page = Content::new(Some(schemas::page(view)));
+            ("200", json("A page", page))
+        }
         Gives::One(view) => ("200", json("The resource", resource(view))),
         Gives::Made(view) => ("201", json("The new resource", resource(view))),
-        Gives::Value => (
-            "200",
-            json("The answer", Content::new(Some(schemas::any()))),
-        ),
-        Gives::MadeValue => (
-            "201",
-            json("The answer", Content::new(Some(schemas::any()))),
-        ),
+        Gives::Value => ("200", json("The answer", any())),
+        Gives::MadeValue => ("201", json("The answer", any())),
         Gives::Nothing => ("204", ResponseBuilder::new().description("Done").build()),
-        Gives::File => {
-            let content = Content::new(Some(schemas::binary()));
-            let response = ResponseBuilder::new()
-                .description("The file")
-                .content(FILE, content);
-            ("200", response.build())
+        Gives::File => ("200", with("The file", FILE, file())),
+        Gives::Tree => {
+            let builder = ResponseBuilder::new()
+                .description("The file, the archive or the index")
+                .content(FILE, file());
+            ("200", builder.content(JSON, any()).build())
+        }
+        Gives::Told(kind) => {
+            let text = Content::new(Some(schemas::text()));
+            ("200", with("What is told", kind, text))
         }
     }
-}
-
-fn refusal() -> Response {
-    let content = Content::new(Some(Ref::from_schema_name("Error")));
-    ResponseBuilder::new()
-        .description("Why not")
-        .content(JSON, content)
-        .build()
 }

@@ -1,8 +1,8 @@
 //! Schemas, made of what the views say about their fields.
 use stratalog_projections::{Kind, View};
 use utoipa::openapi::{
-    ArrayBuilder, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat,
-    schema::{SchemaType, Type},
+    Array, ArrayBuilder, KnownFormat, Object, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat,
+    schema::{AnyOfBuilder, SchemaType, Type},
 };
 
 /// Name of a resource's schema; nothing for what the API does not show as such.
@@ -53,6 +53,41 @@ pub(super) fn number() -> Object {
     Object::with_type(Type::Integer)
 }
 
+/// A number from 0.
+pub(super) fn count() -> ObjectBuilder {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    number.minimum(Some(0))
+}
+
+pub(super) fn flag() -> Object {
+    Object::with_type(Type::Boolean)
+}
+
+/// Some of these texts.
+pub(super) fn texts_of(texts: impl Iterator<Item = String>) -> Array {
+    let item = ObjectBuilder::new().schema_type(Type::String);
+    ArrayBuilder::new()
+        .items(item.enum_values(Some(texts)))
+        .build()
+}
+
+/// A position of the log or a time.
+pub(super) fn moment() -> AnyOfBuilder {
+    let time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    AnyOfBuilder::new()
+        .item(count())
+        .item(text.format(Some(time)))
+}
+
+/// A value to filter by.
+pub(super) fn filter(kind: Kind) -> Object {
+    match kind {
+        Kind::Bool => flag(),
+        _ => text(),
+    }
+}
+
 pub(super) fn object() -> Object {
     Object::with_type(Type::Object)
 }
@@ -73,15 +108,25 @@ fn nullable(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::from_iter([kind, Type::Null]))
 }
 
-/// A field of a document. Moments are kept as numbers and shown as texts.
+/// Moments that do not say so in their name.
+const MOMENTS: [&str; 4] = ["scheduled_for", "next_occurrence", "since", "until"];
+
+/// A field of a document. Moments are kept as numbers and shown as texts, and some numbers are only
+/// shown.
 fn field(name: &str, kind: Kind) -> RefOr<Schema> {
     let time = SchemaFormat::KnownFormat(KnownFormat::DateTime);
     match kind {
-        _ if name.ends_with("_at") => nullable(Type::String).format(Some(time)).into(),
+        _ if name.ends_with("_at") || MOMENTS.contains(&name) => {
+            nullable(Type::String).format(Some(time)).into()
+        }
+        Kind::Text if matches!(name, "latitude" | "longitude") => nullable(Type::Number).into(),
         Kind::Text => nullable(Type::String).into(),
-        Kind::Int => number().into(),
+        Kind::Int => nullable(Type::Integer).into(),
         Kind::Bool => nullable(Type::Boolean).into(),
-        Kind::Texts => ArrayBuilder::new().items(text()).into(),
+        Kind::Texts => {
+            let list = SchemaType::from_iter([Type::Array, Type::Null]);
+            ArrayBuilder::new().schema_type(list).items(text()).into()
+        }
         Kind::Json => any().into(),
     }
 }

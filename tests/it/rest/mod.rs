@@ -23,6 +23,7 @@ mod plugins;
 mod proxy;
 mod resources;
 mod schedules;
+mod schemathesis;
 mod searches;
 mod secrets;
 mod secrets_providers;

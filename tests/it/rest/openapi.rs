@@ -112,6 +112,27 @@ async fn the_document_refers_to_what_it_holds() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn every_json_body_says_what_it_holds_and_every_answer_has_a_status() {
+    let server = TestServer::start().await;
+    let document = server.get("/openapi.json").await.expect(200);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let statuses = operation["responses"].as_object().unwrap();
+            assert!(!statuses.contains_key("default"), "{method} {path}");
+            assert!(
+                statuses.keys().any(|status| status.starts_with('2')),
+                "{method} {path}"
+            );
+            let body = &operation["requestBody"]["content"]["application/json"];
+            let members = &body["schema"]["properties"];
+            let is_told = members.as_object().is_some_and(|told| !told.is_empty());
+            assert!(body.is_null() || is_told, "{method} {path}");
+        }
+    }
+    server.stop().await;
+}
+
 /// Every route says in its doc comment what it serves; each of them is in the document.
 #[tokio::test]
 async fn every_route_of_the_code_is_documented() {

@@ -43,7 +43,7 @@ pub(crate) fn cfy() -> PathBuf {
 #[test]
 fn the_test_python_has_the_libraries() {
     let status = std::process::Command::new(python())
-        .args(["-c", "import cloudify, cloudify_rest_client"])
+        .args(["-c", "import cloudify, cloudify_rest_client, schemathesis"])
         .status()
         .unwrap();
     assert!(status.success());

@@ -14,7 +14,7 @@ use crate::workspace::{self, DataDir};
 use crate::{oracle, packages, venv};
 
 /// The real client and, with it, the library workers run plugins with.
-const REQUIREMENTS: [&str; 1] = ["cloudify==7.0.5"];
+const REQUIREMENTS: [&str; 2] = ["cloudify==7.0.5", "schemathesis==4.32.5"];
 /// Random blueprints compared with the reference's parser when `--oracle` asks for it.
 const ORACLE_CASES: &str = "1500";
 const WITHOUT_DURABILITY: Options = Options {
