@@ -16,7 +16,10 @@ use utoipa::openapi::{
 use warp::{Filter, reply};
 
 use self::operations::{Access, Gives, Operation, Takes};
-use super::{Route, reply as answers};
+use super::{
+    Route, reply as answers,
+    terms::{self, IDEMPOTENCY_KEY},
+};
 use crate::error::Error;
 
 mod bodies;
@@ -145,10 +148,18 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
         })
         .collect();
     if operation.access == Access::Known {
-        let tenant = ParameterBuilder::new()
-            .name("Tenant")
-            .parameter_in(ParameterIn::Header);
-        parameters.push(tenant.schema(Some(schemas::text())).build());
+        let tenant = "The tenant to work in";
+        parameters.push(header("Tenant", tenant, schemas::text()));
+        let position = "Waits until the manager knows the log up to this position";
+        parameters.push(header("X-Min-Position", position, schemas::count()));
+        if operation.is_change() {
+            let key = "Sent again with the same key, the request has its effect once";
+            parameters.push(header(IDEMPOTENCY_KEY, key, schemas::key()));
+        }
+        if operation.is_change() && terms::is_tagged(operation.path) {
+            let tags = "Changes the resource only if it still has one of these tags";
+            parameters.push(header("If-Match", tags, schemas::text()));
+        }
         if operation.method == "GET" {
             let moment = "A position of the log or an RFC 3339 time";
             parameters.push(query("_as_of", moment, schemas::moment()));
@@ -165,6 +176,15 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
         parameters.push(key);
     }
     parameters
+}
+
+fn header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
 }
 
 fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {

@@ -21,12 +21,17 @@ use crate::{context::Context, error::Error, store::Terms, tasks};
 mod condition;
 mod once;
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 type Body = BoxBody<Bytes, io::Error>;
 
 /// A request as it goes on.
 type Forwarded = http::Request<Body>;
+
+/// Whether what a path below the version names is answered with a tag.
+pub(super) fn is_tagged(path: &str) -> bool {
+    condition::target(&format!("/api/v3.1{path}")).is_some()
+}
 
 /// Takes requests with terms and hands them on to `all` routes.
 pub(super) fn routes(ctx: &Arc<Context>, all: Route) -> Route {

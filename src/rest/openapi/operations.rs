@@ -111,6 +111,12 @@ const fn patch(path: &'static str, summary: &'static str, gives: Gives) -> Opera
 }
 
 impl Operation {
+    /// Whether it changes what there is, on behalf of somebody.
+    pub(super) fn is_change(&self) -> bool {
+        let is_effective = self.method != "GET" && self.effect != Effect::None;
+        is_effective && self.access == Access::Known
+    }
+
     const fn takes(mut self, takes: Takes) -> Self {
         self.takes = takes;
         self

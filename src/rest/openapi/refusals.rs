@@ -8,6 +8,7 @@ use super::{
     operations::{Access, Effect, Gives, Operation, Takes},
     schemas,
 };
+use crate::rest::terms;
 
 /// What comes with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +47,17 @@ const ALL: &[(u16, &str, &str, Says)] = &[
     ),
     (
         412,
-        "PreconditionFailed",
+        "OtherFile",
         "The file is another one than expected",
         Says::Nothing,
     ),
     (413, "TooLarge", "The body is too large", Says::Error),
+    (
+        422,
+        "KeyReused",
+        "Another request was sent with the same Idempotency-Key",
+        Says::Error,
+    ),
     (
         415,
         "UnsupportedMediaType",
@@ -72,12 +79,20 @@ const ALL: &[(u16, &str, &str, Says)] = &[
     ),
 ];
 
+/// 412 of what is no file.
+const CHANGED: (&str, &str, Says) = (
+    "PreconditionFailed",
+    "The resource is not what If-Match says",
+    Says::Error,
+);
+
 /// All of them, for operations to refer to.
 pub(super) fn components(mut components: ComponentsBuilder) -> ComponentsBuilder {
     for (_, name, meaning, says) in ALL {
         components = components.response(*name, response(meaning, *says));
     }
-    components
+    let (name, meaning, says) = CHANGED;
+    components.response(name, response(meaning, says))
 }
 
 fn response(meaning: &str, says: Says) -> Response {
@@ -98,8 +113,8 @@ pub(super) fn of(operation: &Operation) -> BTreeMap<u16, Ref> {
         if operation.path.contains('{') && operation.effect != Effect::Makes {
             statuses.push(404);
         }
-        if operation.method != "GET" && operation.effect != Effect::None {
-            statuses.push(409);
+        if operation.is_change() {
+            statuses.extend([409, 422]);
         }
     }
     match operation.takes {
@@ -111,7 +126,10 @@ pub(super) fn of(operation: &Operation) -> BTreeMap<u16, Ref> {
         statuses.extend([206, 304, 412, 416]);
     }
     let known = ALL.iter().filter(|(status, ..)| statuses.contains(status));
-    known
-        .map(|(status, name, ..)| (*status, Ref::from_response_name(*name)))
-        .collect()
+    let known = known.map(|(status, name, ..)| (*status, Ref::from_response_name(*name)));
+    let mut refusals: BTreeMap<u16, Ref> = known.collect();
+    if operation.is_change() && terms::is_tagged(operation.path) {
+        refusals.insert(412, Ref::from_response_name(CHANGED.0));
+    }
+    refusals
 }

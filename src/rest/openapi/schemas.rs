@@ -53,6 +53,14 @@ pub(super) fn number() -> Object {
     Object::with_type(Type::Integer)
 }
 
+/// A key of the client's choice.
+pub(super) fn key() -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.pattern(Some("^[!-~]+$"))
+        .min_length(Some(1))
+        .max_length(Some(255))
+}
+
 /// A number from 0.
 pub(super) fn count() -> ObjectBuilder {
     let number = ObjectBuilder::new().schema_type(Type::Integer);

@@ -47,7 +47,8 @@ pub(super) fn asked(request: &Request) -> Result<Option<Condition>, Error> {
     }))
 }
 
-fn target(path: &str) -> Option<(View, String)> {
+/// The resource that a path is about.
+pub(super) fn target(path: &str) -> Option<(View, String)> {
     let mut segments = path.strip_prefix("/api/")?.split('/').skip(1);
     let (kind, id) = (segments.next()?, segments.next()?);
     let (_, view) = TAGGED.iter().find(|(name, _)| *name == kind)?;
