@@ -300,7 +300,7 @@ async fn finish<E>(
     let mut response = outcome?;
     let goes_on = match is_waiting {
         true => rest.is_read(),
-        false => rest.is_drained().await,
+        false => rest.ends_soon().await,
     };
     if !goes_on {
         let close = HeaderValue::from_static("close");

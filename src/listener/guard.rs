@@ -109,7 +109,7 @@ impl Rest {
 
     /// Reads it, if it is little and comes soon. Tells whether the body is at its end or still
     /// being read; a connection on which more of it may come cannot carry another request.
-    pub(super) async fn is_drained(self) -> bool {
+    pub(super) async fn ends_soon(self) -> bool {
         let Some(body) = Arc::into_inner(self.0) else {
             return true;
         };

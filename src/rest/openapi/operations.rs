@@ -158,7 +158,7 @@ pub(super) const VERSIONED: &[Operation] = &[
     patch("/agents/{name}", "Changes an agent", One(Agents)),
     get("/audit", "Lists who did what", Value),
     delete("/audit", "Is refused: nothing is taken out of the log").asks(),
-    post("/audit", "Is refused: nothing is put into the log", Nothing).asks(),
+    post("/audit", "Is refused: nothing is put into the log", Nothing).takes(Takes::Nothing).asks(),
     get("/audit/checkpoint", "Tells where the log stands, with its chain value", Value),
     get("/audit/stream", "Tells what is done, without end", Told("text/event-stream")),
     get("/audit/events", "Lists events of the log with everything they hold", Value),
