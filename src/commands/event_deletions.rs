@@ -47,7 +47,7 @@ pub async fn delete(
         .store
         .command(&caller.meta(), None, async |view| {
             let key = scoped(tenant, deployment);
-            // events outlive their deployment; those of one that cannot be seen are not to be hidden
+            // events outlive their deployment; those of one that is not seen are not to be hidden
             if let Some(row) = view.row(ViewName::Deployments, &key).await?
                 && !caller.may_see(&row.owner)
             {

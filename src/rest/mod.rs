@@ -8,8 +8,8 @@
 //! * `read`, `write`, `write_optional` and `upload` (in `extract`) authenticate before a body is
 //!   read, and give the handler a [`Request`] or the reason to refuse; those that take JSON ask for
 //!   the route's permission, too, before they read it;
-//! * a handler checks its permission, unless its route has, calls a command, and answers with an [`Answer`]; `reply::{ok,
-//!   created, no_content}` turn the result into a response;
+//! * a handler checks its permission, unless its route has, calls a command, and answers with an
+//!   [`Answer`]; `reply::{ok, created, no_content}` turn the result into a response;
 //! * reads go through [`Request::view`], which looks at the moment the client asked for (`_as_of`,
 //!   `X-As-Of`).
 //!

@@ -12,7 +12,8 @@ use crate::support::{
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/rest/schemathesis");
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance";
-/// Requests of either kind for an operation; `STRATALOG_TEST_SCHEMATHESIS_EXAMPLES` asks for others.
+/// Requests of either kind for an operation, unless `STRATALOG_TEST_SCHEMATHESIS_EXAMPLES` says
+/// how many.
 const EXAMPLES: &str = "10";
 
 /// One of everything, named `known`.
