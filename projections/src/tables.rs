@@ -3,7 +3,7 @@ use tokio_postgres::GenericClient;
 
 use crate::{
     Error,
-    view::{Kind, View},
+    view::{Column, Kind, View},
 };
 
 /// Schema the live views are in.
@@ -54,16 +54,23 @@ pub fn create_indexes(schema: &str, view: View) -> String {
          CREATE UNIQUE INDEX {name}_history ON {schema}.{name} (key, valid_from);"
     );
     // the order of lists, with what decides who may see a row: pages end early, and totals are
-    // counted without the rows
+    // counted without the rows, of those with a flag, too
     let order = match def.column("created_at") {
         Some(_) => "created_at, born, key",
         None => "born, key",
     };
+    let flags = def
+        .columns
+        .iter()
+        .filter(|column| column.kind == Kind::Bool);
+    let flags: String = flags.map(|flag| format!(", \"{}\"", flag.name)).collect();
     sql += &format!(
         "CREATE INDEX {name}_order ON {schema}.{name} ({order}) \
-         INCLUDE (tenant, visibility, created_by) {current};"
+         INCLUDE (tenant, visibility, created_by{flags}) {current};"
     );
-    for column in def.columns.iter().filter(|column| column.linked) {
+    // one that is global is looked for by its id, in whatever tenant it is
+    let by_value = |column: &&Column| column.linked || column.name == "id";
+    for column in def.columns.iter().filter(by_value) {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\") {current};",
             column = column.name

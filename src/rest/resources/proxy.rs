@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::header::COOKIE;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::json;
 use uuid::Uuid;
 use warp::Filter;
@@ -14,6 +15,13 @@ use crate::{
     error::{Error, ErrorCode},
     rest::{Answer, Request, Route, extract, fileserver, one_of, reply},
 };
+
+/// What is escaped in a segment of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// The cookie in which the console keeps its token.
 const TOKEN_COOKIE: &str = "XSRF-TOKEN";
@@ -37,10 +45,10 @@ fn file_server(ctx: &Arc<Context>) -> Route {
                     .unwrap_or_default()
             };
             let (uri, method) = (header("x-original-uri"), header("x-original-method"));
-            let path = uri.split(['?', '#']).next().unwrap_or_default();
+            let path = matched(uri.split(['?', '#']).next().unwrap_or_default())?;
             if path.starts_with("/resources/") {
-                fileserver::allow(&req, path).await?;
-            } else if is_audit(path) {
+                fileserver::allow(&req, &path).await?;
+            } else if is_audit(&path) {
                 req.caller.require(match method {
                     "DELETE" => Permission::AuditLogTruncate,
                     "POST" => Permission::AuditLogInject,
@@ -51,6 +59,29 @@ fn file_server(ctx: &Arc<Context>) -> Route {
         })
         .map(reply::ok)
         .boxed()
+}
+
+/// The path as proxies match it, whatever was sent: decoded, without empty segments; escaped again.
+///
+/// # Errors
+/// 400 for a way up.
+fn matched(path: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let segments = decoded
+        .split('/')
+        .filter(|segment| !matches!(*segment, "" | "."));
+    let mut matched = String::with_capacity(path.len());
+    for segment in segments {
+        if segment == ".." {
+            return Err(Error::bad_parameters("The path goes up"));
+        }
+        matched.push('/');
+        matched.extend(utf8_percent_encode(segment, ESCAPED));
+    }
+    if decoded.ends_with('/') {
+        matched.push('/');
+    }
+    Ok(matched)
 }
 
 fn is_audit(path: &str) -> bool {

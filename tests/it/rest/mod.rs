@@ -19,6 +19,7 @@ mod node_instances;
 mod nodes;
 mod openapi;
 mod permissions;
+mod plans;
 mod plugins;
 mod proxy;
 mod resources;

@@ -32,6 +32,23 @@ async fn files_are_for_members_of_their_tenant() {
         .await
         .refused(403, "forbidden_error", "file_server_auth");
     ask(&server, "nobody", "GET", uri).await.expect(401);
+    // as the proxy takes them, these are the same files
+    for other in [
+        "/%72esources/blueprints/default_tenant/bp/blueprint.yaml",
+        "//resources//blueprints/default_tenant/bp/blueprint.yaml",
+        "/./resources/blueprints/default_tenant/bp/blueprint.yaml",
+    ] {
+        ask(&server, "vera", "GET", other).await.expect(200);
+        ask(&server, "stranger", "GET", other).await.refused(
+            403,
+            "forbidden_error",
+            "file_server_auth",
+        );
+    }
+    let up = "/api/%2e%2e/resources/blueprints/default_tenant/bp/blueprint.yaml";
+    ask(&server, "stranger", "GET", up)
+        .await
+        .refused(400, "bad_parameters_error", "goes up");
     let wider = json!({"visibility": "global"});
     server
         .patch("blueprints/bp/set-visibility", &wider)

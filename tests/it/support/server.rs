@@ -137,6 +137,12 @@ impl TestServer {
         )
     }
 
+    /// Stops it; its database stays.
+    pub(crate) async fn stop_and_give(self) -> TestDatabase {
+        self.running.stop().await;
+        self.database
+    }
+
     /// Stops it.
     pub(crate) async fn stop(self) {
         self.running.stop().await;
