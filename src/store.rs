@@ -163,13 +163,15 @@ impl Store {
     where
         F: Future<Output = Result<(Decision, T), Error>>,
     {
-        let terms = Terms::current().unwrap_or_default();
+        let terms = Terms::current();
         let mut attempt = 0;
         loop {
             let view = Arc::new(self.read(At::Now).await?);
             let (mut decision, outcome) = decide(view.clone()).await?;
             let head = view.head();
-            terms.check(&view, &mut decision).await?;
+            if let Some(terms) = &terms {
+                terms.check(&view, &mut decision).await?;
+            }
             if let Some(view) = Arc::into_inner(view) {
                 drop(view.finish().await?);
             }

@@ -19,7 +19,7 @@ pub const SEGMENT_BYTES_MAX: usize = 255;
 pub const SEGMENTS_MAX: usize = 64;
 
 /// Characters of a segment that an URL must escape.
-const SEGMENT_ESCAPES: &AsciiSet = &CONTROLS
+pub(crate) const SEGMENT_ESCAPES: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')

@@ -179,18 +179,21 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
 }
 
 fn header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Header)
-        .description(Some(description))
-        .schema(Some(schema))
-        .build()
+    parameter(ParameterIn::Header, (name, description), schema)
 }
 
 fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    parameter(ParameterIn::Query, (name, description), schema)
+}
+
+fn parameter(
+    place: ParameterIn,
+    (name, description): (&str, &str),
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
     ParameterBuilder::new()
         .name(name)
-        .parameter_in(ParameterIn::Query)
+        .parameter_in(place)
         .description(Some(description))
         .schema(Some(schema))
         .build()

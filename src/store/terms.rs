@@ -31,7 +31,7 @@ pub struct Condition {
 }
 
 /// The terms of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Terms {
     key: Option<Uuid>,
     condition: Option<Condition>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::COOKIE;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use serde_json::json;
 use uuid::Uuid;
 use warp::Filter;
@@ -13,15 +13,9 @@ use crate::{
     commands,
     context::Context,
     error::{Error, ErrorCode},
+    files::path::SEGMENT_ESCAPES,
     rest::{Answer, Request, Route, extract, fileserver, one_of, reply},
 };
-
-/// What is escaped in a segment of a path.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
 
 /// The cookie in which the console keeps its token.
 const TOKEN_COOKIE: &str = "XSRF-TOKEN";
@@ -76,7 +70,7 @@ fn matched(path: &str) -> Result<String, Error> {
             return Err(Error::bad_parameters("The path goes up"));
         }
         matched.push('/');
-        matched.extend(utf8_percent_encode(segment, ESCAPED));
+        matched.extend(utf8_percent_encode(segment, SEGMENT_ESCAPES));
     }
     if decoded.ends_with('/') {
         matched.push('/');
