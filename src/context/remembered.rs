@@ -1,6 +1,8 @@
 //! Answers kept in memory, each with the position it was true at.
 use bytes::Bytes;
 
+use crate::log::telemetry::Counts;
+
 /// Answers kept; the oldest give way.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Larger answers are not worth their place.
@@ -25,6 +27,7 @@ const TOTALS_MAX: u64 = 10_000;
 pub struct Remembered {
     answers: moka::sync::Cache<String, Kept>,
     totals: moka::sync::Cache<String, (i64, i64)>,
+    counts: moka::sync::Cache<String, Counts>,
 }
 
 impl Default for Remembered {
@@ -39,6 +42,7 @@ impl Default for Remembered {
         Self {
             answers,
             totals: moka::sync::Cache::new(TOTALS_MAX),
+            counts: moka::sync::Cache::new(TOTALS_MAX),
         }
     }
 }
@@ -59,6 +63,16 @@ impl Remembered {
     /// The total of a list, and the position it was true at.
     pub fn total(&self, key: &str) -> Option<(i64, i64)> {
         self.totals.get(key)
+    }
+
+    /// What is counted of execution logs and events, and up to where.
+    pub fn counts(&self, key: &str) -> Option<Counts> {
+        self.counts.get(key)
+    }
+
+    /// Keeps what is counted of execution logs and events.
+    pub fn keep_counts(&self, key: String, counts: Counts) {
+        self.counts.insert(key, counts);
     }
 
     /// Keeps the total of a list.

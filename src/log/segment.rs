@@ -132,24 +132,38 @@ pub(super) fn encode(
 /// Most bytes a stored segment may unpack to.
 const PLAIN_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// The encoded records of a stored segment, in order of position.
+/// What a stored segment holds, unpacked: the encoded records are `records` of it.
 ///
 /// # Errors
 /// `Internal` when the stored bytes are damaged.
-pub(crate) fn split(body: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let plain = zstd::bulk::decompress(body, plain_size(body)).map_err(Error::internal)?;
-    let mut rest = plain.as_slice();
-    let mut records = Vec::new();
-    while !rest.is_empty() {
-        let length = prost::encoding::decode_varint(&mut rest).map_err(Error::internal)?;
-        let length = usize::try_from(length).map_err(Error::internal)?;
-        let Some((data, after)) = rest.split_at_checked(length) else {
-            return Err(Error::internal(anyhow::anyhow!("a segment is cut short")));
-        };
-        records.push(data.to_vec());
-        rest = after;
-    }
-    Ok(records)
+pub(crate) fn plain(body: &[u8]) -> Result<Vec<u8>, Error> {
+    zstd::bulk::decompress(body, plain_size(body)).map_err(Error::internal)
+}
+
+/// The encoded records of an unpacked segment, in order of position. Ends after the first that is
+/// damaged.
+pub(crate) fn records(plain: &[u8]) -> impl Iterator<Item = Result<&[u8], Error>> {
+    let mut rest = plain;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let record = next_record(&mut rest);
+        if record.is_err() {
+            rest = &[];
+        }
+        Some(record)
+    })
+}
+
+fn next_record<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8], Error> {
+    let length = prost::encoding::decode_varint(rest).map_err(Error::internal)?;
+    let length = usize::try_from(length).map_err(Error::internal)?;
+    let Some((data, after)) = rest.split_at_checked(length) else {
+        return Err(Error::internal(anyhow::anyhow!("a segment is cut short")));
+    };
+    *rest = after;
+    Ok(data)
 }
 
 fn plain_size(body: &[u8]) -> usize {
@@ -163,8 +177,7 @@ fn plain_size(body: &[u8]) -> usize {
 /// # Errors
 /// `Internal` when the stored bytes are damaged.
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<TelemetryRecord>, Error> {
-    split(body)?
-        .iter()
-        .map(|data| TelemetryRecord::decode(data.as_slice()).map_err(Error::internal))
+    records(&plain(body)?)
+        .map(|data| TelemetryRecord::decode(data?).map_err(Error::internal))
         .collect()
 }

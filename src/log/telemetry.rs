@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use prost::Message as _;
+use regex::bytes::Regex;
 use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
 use tokio_postgres::types::ToSql;
@@ -15,6 +17,7 @@ use self::walk::{Bound, Candidate, Walk};
 use super::segment;
 use crate::error::Error;
 
+mod counts;
 mod walk;
 
 /// Segments unpacked at a time.
@@ -31,16 +34,16 @@ const REFERENCES: &str = "\
   AND ($5::text[] IS NULL OR blueprint_id = ANY($5)) \
   AND first_position <= $6";
 
-/// Where the segment ends that the position is in, if it is in one.
-const LAST: &str = "\
-SELECT first_position + n - 1 FROM es.segment WHERE first_position <= $6 \
-ORDER BY first_position DESC LIMIT 1";
-
 /// Those of some deployments among what references tell.
 const AMONG: &str = "deployment_id = ANY($7)";
 
+/// What is known of a segment without its records.
+const SEGMENT: &str = "s.first_position, s.t_min, s.t_max, s.reported_min, s.reported_max";
+
 const BODIES: &str = "\
 SELECT first_position, body FROM es.segment WHERE first_position = ANY($1)";
+
+pub use counts::Counts;
 
 /// A record with its position.
 pub type Found = (i64, TelemetryRecord);
@@ -80,6 +83,10 @@ pub struct Question {
     pub blueprints: Option<Vec<String>>,
     /// Further conditions.
     pub tests: Vec<Test>,
+    /// What is in the encoded form of every record that can pass the tests: others are not decoded.
+    pub marks: Vec<Regex>,
+    /// What references count up to a position where that is known already.
+    pub known: Option<Counts>,
     /// What is not shown, by deployment: [`Question::hide`].
     pub hidden: HashMap<String, Vec<Question>>,
     /// Requested order with direction (true: descending).
@@ -110,12 +117,20 @@ pub struct Page {
     pub records: Vec<Found>,
     /// How many match in all.
     pub total: usize,
+    /// What references count, if that was looked at.
+    pub counts: Option<Counts>,
 }
 
 impl Question {
-    /// Whether counts of references count records; of those that are not shown, too.
-    fn counts_suffice(&self) -> bool {
-        self.tests.is_empty()
+    /// Whether few of the segments may matter.
+    fn is_narrow(&self) -> bool {
+        let lists = [
+            &self.executions,
+            &self.groups,
+            &self.deployments,
+            &self.blueprints,
+        ];
+        lists.into_iter().any(Option::is_some)
     }
 
     /// What these questions, each about one deployment of its tenant, would be answered with is not
@@ -202,74 +217,35 @@ impl Question {
         ]
     }
 
-    /// How many records match by what references count, if that is all that is asked.
-    async fn counted<C: Connection>(&self, view: &Reader<C>) -> Result<Option<usize>, Error> {
-        if !self.counts_suffice() {
-            return Ok(None);
-        }
-        let sql = format!(
-            "SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(logs), 0)::bigint, ({LAST}) \
-             FROM es.segment_ref WHERE {REFERENCES}"
-        );
-        let rows = view.fetch(&sql, &self.params()).await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let (events, logs): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let last: Option<i64> = row.try_get(2)?;
-        // a segment that is cut by the moment asked for is counted record by record
-        if last.is_some_and(|last| last > self.upto) {
-            return Ok(None);
-        }
-        let total = i64::from(self.events) * events + i64::from(self.logs) * logs;
-        let Ok(total) = usize::try_from(total) else {
-            return Ok(None);
-        };
-        Ok(Some(total.saturating_sub(self.count_hidden(view).await?)))
-    }
-
-    /// How many records the question is about are not shown; only segments of deployments that have
-    /// some are unpacked.
-    async fn count_hidden<C: Connection>(&self, view: &Reader<C>) -> Result<usize, Error> {
-        if self.hidden.is_empty() {
-            return Ok(0);
-        }
-        let of_hidden = Self {
-            tenant: self.tenant.clone(),
-            executions: self.executions.clone(),
-            groups: self.groups.clone(),
-            deployments: Some(self.hidden.keys().cloned().collect()),
-            blueprints: self.blueprints.clone(),
-            upto: self.upto,
-            ..Self::default()
-        };
-        let candidates = of_hidden.candidates(view, None).await?;
-        let mut count = 0;
-        for few in candidates.chunks(FETCH) {
-            for (position, record) in bodies(view, few).await? {
-                let is_hidden = self.hides(position, &record) && self.is_about(position, &record);
-                count += usize::from(is_hidden);
-            }
-        }
-        Ok(count)
-    }
-
     /// Segments that may hold something: all of them, or a page of them in an order.
     async fn candidates<C: Connection>(
         &self,
         view: &Reader<C>,
         page: Option<(Bound, usize, usize)>,
     ) -> Result<Vec<Candidate>, Error> {
-        let order = page.map_or_else(String::new, |(bound, offset, size)| {
-            format!("ORDER BY {} OFFSET {offset} LIMIT {size}", bound.sql())
+        let order = page.map_or_else(String::new, |(bound, ..)| {
+            format!("ORDER BY {}", bound.sql())
         });
-        let sql = format!(
-            "SELECT s.first_position, s.t_min, s.t_max, s.reported_min, s.reported_max, r.events, \
-             r.logs \
-             FROM (SELECT first_position, sum(events) AS events, sum(logs) AS logs \
-               FROM es.segment_ref WHERE {REFERENCES} GROUP BY first_position) r \
-             JOIN es.segment s ON s.first_position = r.first_position {order}"
-        );
+        let limits = page.map_or_else(String::new, |(_, offset, size)| {
+            format!("OFFSET {offset} LIMIT {size}")
+        });
+        let sql = match self.is_narrow() || page.is_none() {
+            true => format!(
+                "SELECT {SEGMENT}, r.events, r.logs \
+                 FROM (SELECT first_position, sum(events) AS events, sum(logs) AS logs \
+                   FROM es.segment_ref WHERE {REFERENCES} GROUP BY first_position) r \
+                 JOIN es.segment s ON s.first_position = r.first_position {order} {limits}"
+            ),
+            // nearly every segment may matter: a page of them is looked up, not all
+            false => format!(
+                "SELECT {SEGMENT}, r.events, r.logs \
+                 FROM (SELECT {SEGMENT} FROM es.segment s WHERE first_position <= $6 {order} \
+                   {limits}) s \
+                 CROSS JOIN LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, \
+                   coalesce(sum(logs), 0)::bigint AS logs FROM es.segment_ref r \
+                   WHERE r.first_position = s.first_position AND {REFERENCES}) r {order}"
+            ),
+        };
         let rows = view.fetch(&sql, &self.params()).await?;
         let mut candidates = Vec::with_capacity(rows.len());
         for row in rows {
@@ -296,10 +272,13 @@ impl Question {
         let order = self.order();
         let bound = order.first().and_then(Bound::of);
         if let Some(bound) = bound
-            && let Some(total) = self.counted(view).await?
+            && let Some((total, counts)) = self.counted(view).await?
         {
             let (records, skipped) = self.in_time(view, bound, &order).await?;
-            return Ok(self.page(records, self.offset - skipped, total));
+            return Ok(Page {
+                counts: Some(counts),
+                ..self.page(records, self.offset - skipped, total)
+            });
         }
         let (records, total) = self.among_all(view, &order).await?;
         Ok(self.page(records, self.offset, total))
@@ -310,6 +289,7 @@ impl Question {
         Page {
             records: records.collect(),
             total,
+            counts: None,
         }
     }
 
@@ -406,20 +386,31 @@ impl Question {
         view: &Reader<C>,
         of: &[Candidate],
     ) -> Result<Vec<Found>, Error> {
-        let mut found = bodies(view, of).await?;
+        let mut found = bodies(view, of, &self.marks).await?;
         found.retain(|(position, record)| self.admits(*position, record));
         Ok(found)
     }
 }
 
-/// All records of some segments.
-async fn bodies<C: Connection>(view: &Reader<C>, of: &[Candidate]) -> Result<Vec<Found>, Error> {
+/// The records of some segments, but for those without one of the marks.
+async fn bodies<C: Connection>(
+    view: &Reader<C>,
+    of: &[Candidate],
+    marks: &[Regex],
+) -> Result<Vec<Found>, Error> {
     let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
     let rows = view.fetch(BODIES, &[&positions]).await?;
     let mut found = Vec::new();
     for row in rows {
         let first: i64 = row.try_get(0)?;
-        found.extend((first..).zip(segment::decode(row.try_get(1)?)?));
+        let plain = segment::plain(row.try_get(1)?)?;
+        for (position, data) in (first..).zip(segment::records(&plain)) {
+            let data = data?;
+            if marks.iter().all(|mark| mark.is_match(data)) {
+                let record = TelemetryRecord::decode(data).map_err(Error::internal)?;
+                found.push((position, record));
+            }
+        }
     }
     Ok(found)
 }

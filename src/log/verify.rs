@@ -296,7 +296,11 @@ fn placed(found: i64, expected: i64) -> Result<(), Fault> {
 
 fn unpack(segment: &Segment) -> Result<Vec<Vec<u8>>, Fault> {
     let damaged = |what: String| over(segment, Reason::Segment(what));
-    let records = segment::split(&segment.body).map_err(|error| damaged(error.to_string()))?;
+    let plain = segment::plain(&segment.body).map_err(|error| damaged(error.to_string()))?;
+    let records: Result<Vec<_>, _> = segment::records(&plain)
+        .map(|data| data.map(<[u8]>::to_vec))
+        .collect();
+    let records = records.map_err(|error| damaged(error.to_string()))?;
     if i32::try_from(records.len()) != Ok(segment.n) {
         let (found, said) = (records.len(), segment.n);
         return Err(damaged(format!(

@@ -1,4 +1,5 @@
 //! `/events`: execution logs and events, read from the telemetry lane and written by workers.
+mod like;
 mod question;
 
 use std::{fmt::Write as _, sync::Arc};
@@ -21,11 +22,12 @@ use crate::{
     },
     context::Context,
     error::{Error, ErrorCode},
-    log::telemetry::Found,
+    log::telemetry::{Found, Page, Question},
     rest::{
-        Answer, Include, Query, Request, Route, extract, one_of, remembered::remembered_telemetry,
-        reply,
+        Answer, Include, Query, Request, Route, cursor, extract, one_of,
+        remembered::remembered_telemetry, reply,
     },
+    store::View,
 };
 
 /// Fields of an item, as `_include` may name them.
@@ -77,13 +79,14 @@ fn list(ctx: &Arc<Context>) -> Route {
 
 async fn listed(req: &Request) -> Result<Answer, Error> {
     req.caller.require(Permission::EventList)?;
+    cursor::refuse(req.query())?;
     let include = Include::parse(req.query(), |name| FIELDS.contains(&name))?;
     let mut question = question(req.query(), req.caller.tenant()?)?;
     let view = req.view().await?;
     question.upto = view.position();
     without_private(&view, &req.caller, &mut question).await?;
     without_deleted(&view, &mut question).await?;
-    let page = question.ask(&view).await?;
+    let page = ask(req, &view, &mut question).await?;
     let position = view.position();
     drop(view.finish().await?);
     let mut text = String::from(r#"{"items":["#);
@@ -104,6 +107,19 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     )
     .map_err(Error::internal)?;
     Ok(Answer::text(text).at(position))
+}
+
+/// Asks with what is known of counts already: only what was told since then is counted.
+async fn ask(req: &Request, view: &View, question: &mut Question) -> Result<Page, Error> {
+    let key = format!("{} {}", req.ctx.changes.epoch(), question.counted_by());
+    question.known = req.ctx.remembered.counts(&key);
+    let page = question.ask(view).await?;
+    if let Some(counts) = page.counts
+        && question.known.is_none_or(|known| known.upto < counts.upto)
+    {
+        req.ctx.remembered.keep_counts(key, counts);
+    }
+    Ok(page)
 }
 
 fn or_null(text: &str) -> Value {

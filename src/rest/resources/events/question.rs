@@ -6,6 +6,7 @@ use stratalog_projections::{
 };
 use stratalog_schema::events::TelemetryRecord;
 
+use super::like;
 use crate::{
     auth::Caller,
     commands::event_deletions,
@@ -14,6 +15,9 @@ use crate::{
     rest::Query,
     store::View,
 };
+
+/// Filters by patterns.
+const LIKE: [&str; 3] = ["operation", "message", "message.text"];
 
 /// Page size when none is asked for; larger here than elsewhere.
 const SIZE_DEFAULT: i64 = 10_000;
@@ -88,6 +92,10 @@ pub(super) fn question(query: &Query, tenant: &str) -> Result<Question, Error> {
         if let Some(test) = test(query, key)? {
             question.tests.push(test);
         }
+        if LIKE.contains(&key) {
+            let wanted = values(query, key).unwrap_or_default();
+            question.marks.push(like::mark(&wanted)?);
+        }
     }
     for range in query.all("_range") {
         question.tests.push(range_test(range)?);
@@ -121,54 +129,14 @@ fn test(query: &Query, key: &str) -> Result<Option<Test>, Error> {
         "level" => one_of_texts(wanted, |r| Some(&r.level)),
         "node_id" => one_of_texts(wanted, |r| r.node_name.as_deref()),
         "node_instance_id" => one_of_texts(wanted, |r| r.node_instance_id.as_deref()),
-        "operation" => like(wanted, |r| r.operation.as_deref()),
-        "message" | "message.text" => like(wanted, |r| Some(&r.message)),
+        "operation" => like::test(&wanted, |r| r.operation.as_deref())?,
+        "message" | "message.text" => like::test(&wanted, |r| Some(&r.message))?,
         other => {
             return Err(Error::bad_parameters(format!(
                 "Unknown field to filter by: {other}"
             )));
         }
     }))
-}
-
-/// SQL's `ILIKE`: the caller supplies the wildcards.
-fn like(patterns: Vec<String>, field: fn(&TelemetryRecord) -> Option<&str>) -> Test {
-    let patterns: Vec<Vec<char>> = patterns
-        .iter()
-        .map(|pattern| pattern.to_lowercase().chars().collect())
-        .collect();
-    Box::new(move |record| {
-        field(record).is_some_and(|value| {
-            let value: Vec<char> = value.to_lowercase().chars().collect();
-            patterns.iter().any(|pattern| matches_like(pattern, &value))
-        })
-    })
-}
-
-/// Whether a text matches a pattern of `%` and `_`; linear in the product of their lengths.
-fn matches_like(pattern: &[char], text: &[char]) -> bool {
-    let mut reachable = vec![false; text.len() + 1];
-    if let Some(first) = reachable.first_mut() {
-        *first = true;
-    }
-    for symbol in pattern {
-        let mut next = vec![false; text.len() + 1];
-        let mut any = false;
-        for (at, reached) in next.iter_mut().enumerate() {
-            any |= reachable.get(at).copied().unwrap_or(false);
-            *reached = match symbol {
-                '%' => any,
-                _ => {
-                    at > 0 && {
-                        let fits = *symbol == '_' || text.get(at - 1) == Some(symbol);
-                        fits && reachable.get(at - 1).copied().unwrap_or(false)
-                    }
-                }
-            };
-        }
-        reachable = next;
-    }
-    reachable.last().copied().unwrap_or(false)
 }
 
 fn time_field(name: &str) -> Option<fn(&TelemetryRecord) -> i64> {
