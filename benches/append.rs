@@ -16,6 +16,7 @@ use stratalog_schema::{
     Category, Meta, StreamId,
     events::{NodeInstance, NodeInstanceChanged, NodeInstancesCreated, Scope, TelemetryRecord},
 };
+use support::Times;
 use uuid::Uuid;
 
 const TENANT: &str = "default_tenant";
@@ -28,28 +29,6 @@ enum Kind {
     Model,
     /// A line of an execution's log.
     Telemetry,
-}
-
-/// Times of single requests within one measurement.
-#[derive(Debug, Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn percentile_ms(&self, percent: usize) -> f64 {
-        let place = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
-    }
-
-    /// Prints rate and percentiles of what took `begin.elapsed()` as a whole.
-    fn print(mut self, what: &str, begin: Instant) {
-        let rate = self.0.len() as f64 / begin.elapsed().as_secs_f64();
-        self.0.sort_unstable();
-        println!(
-            "{what:<48} {rate:>9.0}/s   p50 {:>7.2} ms   p99 {:>7.2} ms",
-            self.percentile_ms(50),
-            self.percentile_ms(99)
-        );
-    }
 }
 
 fn meta() -> Meta {
@@ -154,7 +133,7 @@ async fn write(log: Log, kind: Kind, writer: usize, from: i64, until: Instant) -
         };
         let begin = Instant::now();
         log.append(append).await.unwrap();
-        times.0.push(begin.elapsed());
+        times.add(begin.elapsed());
         nth += 1;
     }
     times
@@ -171,7 +150,7 @@ async fn measure(log: &Log, kind: Kind, writers: usize, from: i64, length: Durat
         .collect();
     let mut all = Times::default();
     for written in writing {
-        all.0.extend(written.await.unwrap().0);
+        all.join(written.await.unwrap());
     }
     all.print(&format!("append/{kind:?}/{writers} writers"), begin);
 }

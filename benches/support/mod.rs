@@ -2,7 +2,10 @@
 //! to measure at all.
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
-use std::env;
+use std::{
+    env,
+    time::{Duration, Instant},
+};
 
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -29,4 +32,36 @@ pub(crate) async fn database() -> String {
     let mut url = url::Url::parse(&cluster).unwrap();
     url.set_path(&name);
     url.into()
+}
+
+/// Times of single requests within one measurement.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Vec<Duration>);
+
+#[allow(dead_code, reason = "not every benchmark measures single requests")]
+impl Times {
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    fn percentile_ms(&self, percent: usize) -> f64 {
+        let place = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
+        self.0.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+    }
+
+    /// Prints rate and percentiles of what took `begin.elapsed()` as a whole.
+    pub(crate) fn print(mut self, what: &str, begin: Instant) {
+        let rate = self.0.len() as f64 / begin.elapsed().as_secs_f64();
+        self.0.sort_unstable();
+        println!(
+            "{what:<56} {rate:>9.0}/s   p50 {:>7.2}   p95 {:>7.2}   p99 {:>7.2} ms",
+            self.percentile_ms(50),
+            self.percentile_ms(95),
+            self.percentile_ms(99)
+        );
+    }
 }
