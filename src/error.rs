@@ -132,6 +132,9 @@ impl From<stratalog_projections::Error> for Error {
     fn from(error: stratalog_projections::Error) -> Self {
         match error {
             stratalog_projections::Error::Database(error) => error.into(),
+            stratalog_projections::Error::Place => {
+                Self::bad_parameters("_cursor names no place in this list")
+            }
             other => Self::Internal(other.into()),
         }
     }

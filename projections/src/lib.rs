@@ -9,6 +9,7 @@ pub mod digest;
 pub mod fold;
 pub mod inline;
 mod owned;
+mod place;
 pub mod query;
 pub mod reader;
 pub mod rebuild;
@@ -18,6 +19,7 @@ pub mod view;
 pub mod views;
 
 pub use fold::fold;
+pub use place::Place;
 pub use query::{Condition, ListQuery, Scope, Sort};
 pub use reader::{At, Connection, Listed, Reader, Row as StoredRow};
 pub use rows::Rows;
@@ -53,6 +55,9 @@ pub enum Error {
     /// A query names a field the view does not have.
     #[error("no field {0}")]
     UnknownField(String),
+    /// A place in a list is none, or one in a list of another order.
+    #[error("no place in this list")]
+    Place,
     /// Reading the log failed during a rebuild.
     #[error("log: {0}")]
     Log(#[from] stratalog_schema::Error),

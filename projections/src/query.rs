@@ -2,8 +2,17 @@
 //! becomes SQL text.
 use crate::{
     Error,
+    place::{self, Place},
+    tables::LIVE,
     view::{FOREVER, Field, Kind, View},
 };
+
+const CREATED: &str = "created_at";
+/// Columns of a row as it is read.
+const COLUMNS: &str =
+    "v.key, v.born, v.tenant, v.visibility, v.created_by, v.doc, v.hidden, v.valid_from";
+/// Rows skipped with their documents; beyond these it is cheaper to find the page first.
+const SKIPPED_WHOLE_MAX: i64 = 100;
 
 /// Which rows the caller may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +86,8 @@ pub struct ListQuery {
     pub conditions: Vec<Condition>,
     /// Requested order; creation order follows.
     pub sort: Vec<Sort>,
+    /// Only rows behind this place; they count in totals, though.
+    pub after: Option<Place>,
     /// Rows skipped.
     pub offset: i64,
     /// Rows at most; all of them when absent.
@@ -91,6 +102,7 @@ impl ListQuery {
             scope,
             conditions: Vec::new(),
             sort: Vec::new(),
+            after: None,
             offset: 0,
             size: None,
         }
@@ -307,23 +319,82 @@ pub(crate) fn conditions(
     Ok(parts.join(" AND "))
 }
 
-/// The part after `ORDER BY`: what was asked, then creation, then the key, so that pages never
-/// overlap.
-pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
-    let mut parts = Vec::with_capacity(query.sort.len() + 3);
+/// Something that rows are ordered by.
+#[derive(Debug)]
+pub(crate) struct OrderKey {
+    pub(crate) sql: String,
+    pub(crate) kind: Kind,
+    pub(crate) descending: bool,
+    pub(crate) is_nullable: bool,
+}
+
+/// What rows are ordered by: what was asked, then creation, then the key, so that pages never
+/// overlap. What breaks ties goes in the direction of the last that was asked, as indexes do.
+pub(crate) fn order_keys(query: &ListQuery) -> Result<Vec<OrderKey>, Error> {
+    let mut keys = Vec::with_capacity(query.sort.len() + 3);
     for sort in &query.sort {
-        let direction = if sort.descending { "DESC" } else { "ASC" };
-        parts.push(format!(
-            "{} {direction}",
-            expression(query.view, &sort.field)?.0
-        ));
+        let (sql, kind) = expression(query.view, &sort.field)?;
+        keys.push(OrderKey {
+            // every row that has the column has a value in it
+            is_nullable: sort.field != CREATED,
+            sql,
+            kind,
+            descending: sort.descending,
+        });
     }
-    if query.view.def().column("created_at").is_some() {
-        parts.push("v.created_at".to_owned());
+    let descending = query.sort.last().is_some_and(|sort| sort.descending);
+    let always = |name: &str, kind: Kind| OrderKey {
+        sql: format!("v.{name}"),
+        kind,
+        descending,
+        is_nullable: false,
+    };
+    if query.view.def().column(CREATED).is_some() {
+        keys.push(always(CREATED, Kind::Int));
     }
-    parts.push("v.born".to_owned());
-    parts.push("v.key".to_owned());
-    Ok(parts.join(", "))
+    keys.push(always("born", Kind::Int));
+    keys.push(always("key", Kind::Text));
+    Ok(keys)
+}
+
+/// The part after `ORDER BY`.
+pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
+    let keys = order_keys(query)?;
+    let parts = keys.iter().map(|key| match key.descending {
+        true => format!("{} DESC", key.sql),
+        false => key.sql.clone(),
+    });
+    Ok(parts.collect::<Vec<_>>().join(", "))
+}
+
+/// Rows of a page with their documents.
+pub(crate) fn page(query: &ListQuery, position: Option<i64>) -> Result<Sql, Error> {
+    let mut sql = Sql::default();
+    let mut conditions = conditions(&mut sql, query, position)?;
+    if let Some(place) = &query.after {
+        let behind = place::behind(&mut sql, &order_keys(query)?, place)?;
+        conditions = format!("{conditions} AND {behind}");
+    }
+    let (order, view) = (order(query)?, query.view.name());
+    let mut limits = String::new();
+    if query.offset > 0 {
+        limits += &format!(" OFFSET {}", sql.bind(Param::Int(query.offset)));
+    }
+    if let Some(size) = query.size {
+        limits += &format!(" LIMIT {}", sql.bind(Param::Int(size)));
+    }
+    sql.text = if query.offset > SKIPPED_WHOLE_MAX {
+        // what is skipped is looked up in indexes only
+        let moment = moment(&mut sql, position);
+        format!(
+            "SELECT {COLUMNS} FROM {LIVE}.{view} v JOIN (SELECT v.key FROM {LIVE}.{view} v \
+             WHERE {conditions} ORDER BY {order}{limits}) page USING (key) WHERE {moment} \
+             ORDER BY {order}"
+        )
+    } else {
+        format!("SELECT {COLUMNS} FROM {LIVE}.{view} v WHERE {conditions} ORDER BY {order}{limits}")
+    };
+    Ok(sql)
 }
 
 /// Keys and fields as texts.
@@ -340,7 +411,7 @@ pub(crate) fn pick(
     let conditions = conditions(&mut sql, query, position)?;
     let order = order(query)?;
     sql.text = format!(
-        "SELECT {} FROM view.{} v WHERE {conditions} ORDER BY {order}",
+        "SELECT {} FROM {LIVE}.{} v WHERE {conditions} ORDER BY {order}",
         names.join(", "),
         query.view.name()
     );
@@ -361,7 +432,8 @@ pub(crate) fn group(
     let conditions = conditions(&mut sql, query, position)?;
     let names = names.join(", ");
     sql.text = format!(
-        "SELECT {names}, count(*) FROM view.{} v WHERE {conditions} GROUP BY {names} ORDER BY {names}",
+        "SELECT {names}, count(*) FROM {LIVE}.{} v WHERE {conditions} GROUP BY {names} \
+         ORDER BY {names}",
         query.view.name()
     );
     Ok(sql)

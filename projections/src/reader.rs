@@ -3,6 +3,7 @@ use tokio_postgres::{Client, Row as SqlRow, Statement, types::ToSql};
 
 use crate::{
     Error,
+    place::{self, Place},
     query::{self, ListQuery, Param, Scope, Sql},
     tables::LIVE,
     view::{Resource, View, restore},
@@ -222,23 +223,22 @@ impl<C: Connection> Reader<C> {
     /// # Errors
     /// `UnknownField`, or database errors.
     pub async fn select(&self, query: &ListQuery) -> Result<Vec<Row>, Error> {
-        let mut sql = Sql::default();
-        let conditions = query::conditions(&mut sql, query, self.at)?;
-        let order = query::order(query)?;
-        sql.text = format!(
-            "SELECT v.key, v.born, v.tenant, v.visibility, v.created_by, v.doc, v.hidden, v.valid_from \
-             FROM {LIVE}.{} v WHERE {conditions} ORDER BY {order}",
-            query.view.name()
-        );
-        if query.offset > 0 {
-            let offset = sql.bind(Param::Int(query.offset));
-            sql.text += &format!(" OFFSET {offset}");
-        }
-        if let Some(size) = query.size {
-            let size = sql.bind(Param::Int(size));
-            sql.text += &format!(" LIMIT {size}");
-        }
+        let sql = query::page(query, self.at)?;
         self.query(&sql).await?.iter().map(to_row).collect()
+    }
+
+    /// Where in a list a row stands.
+    ///
+    /// # Errors
+    /// `UnknownField`, database errors.
+    pub async fn place(&self, query: &ListQuery, key: &str) -> Result<Option<Place>, Error> {
+        let sql = place::of_row(query, key, self.at)?;
+        let rows = self.query(&sql).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let values = (0..row.len()).map(|at| row.try_get(at));
+        Ok(Some(Place(values.collect::<Result<_, _>>()?)))
     }
 
     /// All resources a query admits.

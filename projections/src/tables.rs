@@ -10,7 +10,7 @@ use crate::{
 pub const LIVE: &str = "view";
 
 /// Version of what this module makes of definitions: tables and indexes.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
 
 /// What has to be stored of a view for its table to be trusted.
 pub(crate) fn version(view: View) -> i32 {
@@ -73,6 +73,17 @@ pub fn create_indexes(schema: &str, view: View) -> String {
     for column in def.columns.iter().filter(by_value) {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\") {current};",
+            column = column.name
+        );
+    }
+    // many rows may be equal: ties are broken within the index
+    let ties = match def.column("created_at") {
+        Some(_) => "created_at, born",
+        None => "born",
+    };
+    for column in def.columns.iter().filter(|column| column.sorted) {
+        sql += &format!(
+            "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\", {ties}) {current};",
             column = column.name
         );
     }

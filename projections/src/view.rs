@@ -214,6 +214,8 @@ pub struct Column {
     pub kind: Kind,
     /// Rows are found by it (indexed; usable in `Rows::find`).
     pub linked: bool,
+    /// Long lists are sorted by it (indexed).
+    pub sorted: bool,
 }
 
 impl Column {
@@ -223,15 +225,23 @@ impl Column {
             name,
             kind,
             linked: false,
+            sorted: false,
+        }
+    }
+
+    /// A column that long lists are sorted by.
+    pub const fn sorted(name: &'static str, kind: Kind) -> Self {
+        Self {
+            sorted: true,
+            ..Self::plain(name, kind)
         }
     }
 
     /// A text column that rows are found by.
     pub const fn linked(name: &'static str) -> Self {
         Self {
-            name,
-            kind: Kind::Text,
             linked: true,
+            ..Self::plain(name, Kind::Text)
         }
     }
 }

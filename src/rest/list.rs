@@ -1,17 +1,28 @@
 //! Lists: paging, order, filters and search from the query, and the envelope around stored
 //! documents.
-use std::fmt::Write;
+use std::{
+    fmt::{self, Write},
+    mem,
+};
 
-use serde_json::Value;
-use stratalog_projections::{Condition, Kind, ListQuery, Listed, Scope, Sort, View, views::scoped};
+use serde_json::{Value, json};
+use stratalog_projections::{
+    Condition, Kind, ListQuery, Listed, Scope, Sort, StoredRow, View, views::scoped,
+};
 
-use super::{Answer, Include, Query, Request, counted, query::shown, remembered::remembered};
+use super::{
+    Answer, Include, Query, Request, counted, cursor, query::shown, remembered::remembered,
+};
 use crate::{
     auth::Permission,
     commands::{deployment_groups, deployments, filters, inter_deployment_dependencies},
     error::Error,
     store::View as Reader,
 };
+
+mod few;
+
+pub use few::{of_texts, of_values};
 
 /// Names a group whose members are wanted.
 const GROUP: &str = "_group_id";
@@ -27,13 +38,48 @@ pub struct Listing {
     pub size: i64,
     /// Rows skipped.
     pub offset: i64,
+    /// Whether the answer tells where the next page begins.
+    pub has_cursor: bool,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Found {
+    /// Its rows.
+    pub rows: Vec<StoredRow>,
+    /// How many there are in all.
+    pub total: i64,
+    /// Where the next page begins, unless this is the last one.
+    next: Option<String>,
+}
+
+/// What an envelope tells beside the documents.
+#[derive(Debug)]
+pub struct Told<'a> {
+    total: i64,
+    next: Option<&'a str>,
+}
+
+impl From<i64> for Told<'_> {
+    fn from(total: i64) -> Self {
+        Self { total, next: None }
+    }
+}
+
+impl<'a> From<&'a Found> for Told<'a> {
+    fn from(found: &'a Found) -> Self {
+        Self {
+            total: found.total,
+            next: found.next.as_deref(),
+        }
+    }
 }
 
 /// The list of a view's rows that the caller may see.
 ///
 /// # Errors
 /// 400 for a query that makes no sense, 403 without the permission or a tenant.
-pub async fn answer<B>(
+pub async fn answer<B: fmt::Debug>(
     req: &Request<B>,
     view: View,
     permission: Permission,
@@ -45,7 +91,7 @@ pub async fn answer<B>(
 ///
 /// # Errors
 /// As [`answer`].
-pub async fn answer_where<B>(
+pub async fn answer_where<B: fmt::Debug>(
     req: &Request<B>,
     view: View,
     permission: Permission,
@@ -118,18 +164,21 @@ impl Listing {
         let (size, offset) = paging(req)?;
         let all = query.flag("_get_all_results")?;
         let conditions = search(query, view, field).into_iter().collect();
+        let sort = sort(query, view)?;
         Ok(Self {
             query: ListQuery {
                 view,
                 scope,
                 conditions,
-                sort: sort(query, view)?,
+                after: cursor::place(query, view, &sort)?,
+                sort,
                 offset: if all { 0 } else { offset },
                 size: (!all).then_some(size),
             },
             include,
             size,
             offset,
+            has_cursor: cursor::is_asked(query),
         })
     }
 
@@ -201,12 +250,36 @@ impl Listing {
         Ok(())
     }
 
+    /// Makes it the list of all rows, for what is not a page of them; the page that is asked for:
+    /// how many are skipped, and how many at most.
+    ///
+    /// # Errors
+    /// 400 when cursors are asked for.
+    pub fn whole(&mut self) -> Result<(i64, Option<i64>), Error> {
+        if self.has_cursor {
+            return Err(cursor::unavailable());
+        }
+        Ok((mem::take(&mut self.query.offset), self.query.size.take()))
+    }
+
     /// The rows of the page, and how many there are in all.
     ///
     /// # Errors
     /// Database errors.
-    pub async fn find<B>(&self, req: &Request<B>, view: &Reader) -> Result<Listed, Error> {
-        counted::list(req, view, &self.query).await
+    pub async fn find<B>(&self, req: &Request<B>, view: &Reader) -> Result<Found, Error> {
+        let Listed { rows, total } = counted::list(req, view, &self.query).await?;
+        let is_full = i64::try_from(rows.len()).is_ok_and(|rows| rows == self.size);
+        let last = rows.last().filter(|_| self.has_cursor && is_full);
+        let place = match last {
+            Some(row) => view.place(&self.query, &row.key).await?,
+            None => None,
+        };
+        let next = place.map(|place| cursor::token(&self.query, place));
+        Ok(Found {
+            next: next.transpose()?,
+            rows,
+            total,
+        })
     }
 
     /// Reads the page and answers with the stored documents as they are.
@@ -215,11 +288,11 @@ impl Listing {
     /// Database errors.
     pub async fn read<B>(&self, req: &Request<B>) -> Result<Answer, Error> {
         let reader = req.view().await?;
-        let Listed { rows, total } = self.find(req, &reader).await?;
+        let found = self.find(req, &reader).await?;
         let position = reader.position();
         drop(reader.finish().await?);
-        let documents = rows.iter().map(|row| row.doc.as_str());
-        Ok(self.envelope(documents, total)?.at(position))
+        let documents = found.rows.iter().map(|row| row.doc.as_str());
+        Ok(self.envelope(documents, &found)?.at(position))
     }
 
     /// The envelope around documents.
@@ -229,9 +302,9 @@ impl Listing {
     pub fn envelope<'a>(
         &self,
         documents: impl Iterator<Item = &'a str>,
-        total: i64,
+        told: impl Into<Told<'a>>,
     ) -> Result<Answer, Error> {
-        self.filtered_envelope(documents, total, None)
+        self.filtered_envelope(documents, told, None)
     }
 
     /// As [`Listing::envelope`], with how many rows filter rules left out.
@@ -241,16 +314,17 @@ impl Listing {
     pub fn filtered_envelope<'a>(
         &self,
         documents: impl Iterator<Item = &'a str>,
-        total: i64,
+        told: impl Into<Told<'a>>,
         filtered: Option<i64>,
     ) -> Result<Answer, Error> {
         let envelope = Envelope {
             include: self.include.as_ref(),
             size: self.size,
             offset: self.offset,
+            has_cursor: self.has_cursor,
             filtered,
         };
-        envelope.around(documents, total)
+        envelope.around(documents, &told.into())
     }
 }
 
@@ -258,6 +332,7 @@ struct Envelope<'a> {
     include: Option<&'a Include>,
     size: i64,
     offset: i64,
+    has_cursor: bool,
     filtered: Option<i64>,
 }
 
@@ -265,7 +340,7 @@ impl Envelope<'_> {
     fn around<'a>(
         &self,
         documents: impl Iterator<Item = &'a str>,
-        total: i64,
+        told: &Told<'_>,
     ) -> Result<Answer, Error> {
         let mut items = String::from(r#"{"items":["#);
         for (i, document) in documents.enumerate() {
@@ -277,91 +352,14 @@ impl Envelope<'_> {
                 None => items.push_str(document),
             }
         }
-        let Self { size, offset, .. } = self;
-        write!(
-            items,
-            r#"],"metadata":{{"pagination":{{"total":{total},"size":{size},"offset":{offset}}},"#
-        )
-        .map_err(Error::internal)?;
-        match self.filtered {
-            Some(filtered) => write!(items, r#""filtered":{filtered}}}}}"#),
-            None => write!(items, r#""filtered":null}}}}"#),
+        let mut pagination = json!({"total": told.total, "size": self.size, "offset": self.offset});
+        if self.has_cursor {
+            pagination["next"] = told.next.into();
         }
-        .map_err(Error::internal)?;
+        let metadata = json!({"pagination": pagination, "filtered": self.filtered});
+        write!(items, r#"],"metadata":{metadata}}}"#).map_err(Error::internal)?;
         Ok(Answer::text(items))
     }
-}
-
-/// The list of a few values that no view holds; `fields` are those it can be filtered by and
-/// reduced to. They were the same at any moment, but a moment that never was is refused.
-///
-/// # Errors
-/// 400 for a query that makes no sense; `Unavailable` when the database is down.
-pub async fn of_values(req: &Request, values: &[Value], fields: &[&str]) -> Result<Answer, Error> {
-    let view = req.view().await?;
-    let position = view.position();
-    drop(view.finish().await?);
-    let query = req.query();
-    for (key, _) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
-        if !fields.contains(&key) {
-            return Err(Error::bad_parameters(format!(
-                "Filter keys '['{}']' do not exist. Allowed keys are: {fields:?}",
-                shown(key)
-            )));
-        }
-    }
-    let admits = |value: &&Value| {
-        query
-            .iter()
-            .filter(|(key, _)| !key.starts_with('_'))
-            .all(|(key, _)| {
-                let has = value.get(key).and_then(Value::as_str);
-                query.all(key).any(|wanted| has == Some(wanted))
-            })
-    };
-    let found: Vec<String> = values.iter().filter(admits).map(Value::to_string).collect();
-    let include = Include::parse(query, |name| fields.contains(&name))?;
-    Ok(page_of(req, &found, include.as_ref())?.at(position))
-}
-
-/// The list of a few texts, those that `_search` finds.
-///
-/// # Errors
-/// 400 for a query that makes no sense.
-pub fn of_texts<B>(req: &Request<B>, texts: &[String]) -> Result<Answer, Error> {
-    let wanted = req.query().get("_search").map(str::to_lowercase);
-    let admits = |text: &&String| {
-        let wanted = wanted.as_deref();
-        wanted.is_none_or(|wanted| text.to_lowercase().contains(wanted))
-    };
-    let texts = texts.iter().filter(admits);
-    let found: Vec<String> = texts
-        .map(|text| Value::from(text.as_str()).to_string())
-        .collect();
-    page_of(req, &found, None)
-}
-
-/// The page asked for of documents that are all there.
-fn page_of<B>(
-    req: &Request<B>,
-    found: &[String],
-    include: Option<&Include>,
-) -> Result<Answer, Error> {
-    let (size, offset) = paging(req)?;
-    let listing = Envelope {
-        include,
-        size,
-        offset,
-        filtered: None,
-    };
-    let all = req.query().flag("_get_all_results")?;
-    let count = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
-    let page = found
-        .iter()
-        .skip(if all { 0 } else { count(offset) })
-        .take(if all { usize::MAX } else { count(size) });
-    let total = i64::try_from(found.len()).map_err(Error::internal)?;
-    listing.around(page.map(String::as_str), total)
 }
 
 fn paging<B>(req: &Request<B>) -> Result<(i64, i64), Error> {

@@ -82,6 +82,7 @@
 mod answer;
 pub mod body;
 mod counted;
+mod cursor;
 pub mod extract;
 mod fileserver;
 mod include;

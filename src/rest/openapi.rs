@@ -223,6 +223,11 @@ fn listing(view: View, operation: &Operation) -> Vec<Parameter> {
         query("_size", "Size of a page", schemas::count()),
         query("_offset", "Rows to skip", schemas::count()),
         query(
+            "_cursor",
+            "Where the page begins: `next` of the page before, or nothing for the first page",
+            schemas::text(),
+        ),
+        query(
             "_sort",
             "Fields to sort by; a minus in front reverses",
             schemas::texts_of(orders),

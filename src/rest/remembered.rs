@@ -1,5 +1,7 @@
 //! Answers given again: as long as no view they rest on has changed, the same question of the same
 //! caller needs no more than a look at the log's head.
+use std::fmt;
+
 use stratalog_projections::View;
 
 use super::{Answer, Request, extract};
@@ -9,7 +11,7 @@ use crate::{context::Kept, error::Error};
 ///
 /// # Errors
 /// Those of `make`; database errors.
-pub(super) async fn remembered<B>(
+pub(super) async fn remembered<B: fmt::Debug>(
     req: &Request<B>,
     views: &[View],
     make: impl Future<Output = Result<Answer, Error>>,
@@ -23,7 +25,7 @@ pub(super) async fn remembered<B>(
 ///
 /// # Errors
 /// Those of `make`; database errors.
-pub(super) async fn remembered_telemetry<B>(
+pub(super) async fn remembered_telemetry<B: fmt::Debug>(
     req: &Request<B>,
     make: impl Future<Output = Result<Answer, Error>>,
 ) -> Result<Answer, Error> {
@@ -35,7 +37,7 @@ pub(super) async fn remembered_telemetry<B>(
     remembered_while(req, holds, make).await
 }
 
-async fn remembered_while<B>(
+async fn remembered_while<B: fmt::Debug>(
     req: &Request<B>,
     holds: impl Fn(i64, i64) -> bool,
     make: impl Future<Output = Result<Answer, Error>>,
@@ -66,7 +68,7 @@ async fn remembered_while<B>(
 }
 
 /// Everything of a request that its answer may depend on, what the caller may see included.
-fn key<B>(req: &Request<B>) -> String {
+fn key<B: fmt::Debug>(req: &Request<B>) -> String {
     let mut key = req.ctx.changes.epoch().to_string();
     key.push_str(&req.caller.fingerprint());
     key.push('\n');
@@ -75,5 +77,7 @@ fn key<B>(req: &Request<B>) -> String {
         // quoted, so that no value can pass for two
         key.push_str(&format!("\n{name:?}={value:?}"));
     }
+    // what searches ask for
+    key.push_str(&format!("\n{:?}", req.body));
     key
 }

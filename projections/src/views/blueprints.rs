@@ -15,7 +15,7 @@ pub(crate) static DEF: Def = Def {
     version: 1,
     columns: &[
         Column::plain("created_at", Kind::Int),
-        Column::plain("updated_at", Kind::Int),
+        Column::sorted("updated_at", Kind::Int),
         Column::plain("id", Kind::Text),
         Column::plain("state", Kind::Text),
         Column::plain("is_hidden", Kind::Bool),

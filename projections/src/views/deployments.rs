@@ -28,9 +28,9 @@ pub(crate) static DEF: Def = Def {
     version: 4,
     columns: &[
         Column::plain("created_at", Kind::Int),
-        Column::plain("updated_at", Kind::Int),
+        Column::sorted("updated_at", Kind::Int),
         Column::plain("id", Kind::Text),
-        Column::plain("display_name", Kind::Text),
+        Column::sorted("display_name", Kind::Text),
         Column::linked("blueprint_id"),
         Column::plain("site_name", Kind::Text),
         Column::plain("installation_status", Kind::Text),

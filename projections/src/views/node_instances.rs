@@ -18,7 +18,7 @@ pub(crate) static DEF: Def = Def {
     columns: &[
         Column::plain("id", Kind::Text),
         Column::linked("deployment_id"),
-        Column::plain("node_id", Kind::Text),
+        Column::sorted("node_id", Kind::Text),
         Column::plain("state", Kind::Text),
         Column::plain("host_id", Kind::Text),
         Column::plain("index", Kind::Int),

@@ -19,7 +19,7 @@ pub(crate) static DEF: Def = Def {
     columns: &[
         Column::plain("id", Kind::Text),
         Column::linked("deployment_id"),
-        Column::plain("type", Kind::Text),
+        Column::sorted("type", Kind::Text),
         Column::plain("host_id", Kind::Text),
         Column::plain("blueprint_id", Kind::Text),
     ],

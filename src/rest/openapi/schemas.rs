@@ -159,6 +159,7 @@ pub(super) fn page(view: View) -> RefOr<Schema> {
         .fold(ObjectBuilder::new(), |object, name| {
             object.property(name, number())
         });
+    let pagination = pagination.property("next", nullable(Type::String));
     let metadata = ObjectBuilder::new()
         .property("pagination", pagination)
         .property("filtered", nullable(Type::Integer));

@@ -81,7 +81,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let documents = documents.iter().map(String::as_str);
     let filtered = visible.map(|visible| visible - listed.total);
     Ok(listing
-        .filtered_envelope(documents, listed.total, filtered)?
+        .filtered_envelope(documents, &listed, filtered)?
         .at(position))
 }
 

@@ -53,7 +53,7 @@ async fn page(req: &Request) -> Result<Answer, Error> {
     let position = view.position();
     drop(view.finish().await?);
     let documents = documents.iter().map(String::as_str);
-    Ok(listing.envelope(documents, listed.total)?.at(position))
+    Ok(listing.envelope(documents, &listed)?.at(position))
 }
 
 async fn document(req: &Request, view: &View, row: StoredRow) -> Result<Answer, Error> {

@@ -12,7 +12,7 @@ use crate::{
     commands::operations::{self, MODEL, UpdateOperation, UpdateStored},
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, Segment, extract, list::Listing, one_of, reply},
+    rest::{Answer, Request, Route, Segment, cursor, extract, list::Listing, one_of, reply},
 };
 
 /// All routes of the resource.
@@ -73,11 +73,13 @@ async fn list(req: &Request) -> Result<Answer, Error> {
         page.size = Some(size);
         page.offset = offset;
     }
+    page.after = cursor::place(query, View::Operations, &page.sort)?;
     let listing = Listing {
         query: page,
         include: req.include(View::Operations)?,
         size,
         offset,
+        has_cursor: cursor::is_asked(query),
     };
     listing.read(req).await
 }

@@ -142,6 +142,7 @@ async fn several(req: &Request, ids: Vec<String>) -> Result<Answer, Error> {
         include: None,
         size: i64::try_from(ids.len()).map_err(Error::internal)?,
         offset: 0,
+        has_cursor: false,
     };
     let view = req.now().await?;
     let rows = view.select(&listing.query).await?;

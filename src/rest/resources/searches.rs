@@ -11,7 +11,9 @@ use crate::{
     commands::{constraints::Constraints, filters},
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, extract, list::Listing, one_of, reply, wire},
+    rest::{
+        Answer, Request, Route, extract, list::Listing, one_of, remembered::remembered, reply, wire,
+    },
     store::View,
 };
 
@@ -74,10 +76,13 @@ fn blueprints(ctx: &Arc<Context>) -> Route {
         ))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
-            let mut listing = listing(&req, ViewName::Blueprints, Permission::BlueprintList)?;
-            let shown = Condition::AnyOf("is_hidden".to_owned(), vec!["false".to_owned()]);
-            listing.query.conditions.push(shown);
-            answer(&req, listing).await
+            let make = async {
+                let mut listing = listing(&req, ViewName::Blueprints, Permission::BlueprintList)?;
+                let shown = Condition::AnyOf("is_hidden".to_owned(), vec!["false".to_owned()]);
+                listing.query.conditions.push(shown);
+                answer(&req, listing).await
+            };
+            remembered(&req, &ViewName::ALL, make).await
         })
         .map(reply::ok)
         .boxed()
@@ -93,8 +98,11 @@ fn deployments(ctx: &Arc<Context>) -> Route {
         ))
         .then(async |req: Result<Request<Search>, Error>| {
             let req = req?;
-            let listing = listing(&req, ViewName::Deployments, Permission::DeploymentList)?;
-            answer(&req, listing).await
+            let make = async {
+                let listing = listing(&req, ViewName::Deployments, Permission::DeploymentList)?;
+                answer(&req, listing).await
+            };
+            remembered(&req, &ViewName::ALL, Box::pin(make)).await
         })
         .map(reply::ok)
         .boxed()
@@ -126,8 +134,7 @@ fn workflows(ctx: &Arc<Context>) -> Route {
             let req = req?;
             let is_common = req.query().flag("_common_only")?;
             let mut listing = listing(&req, ViewName::Deployments, Permission::DeploymentList)?;
-            let page = (listing.query.offset, listing.query.size.take());
-            listing.query.offset = 0;
+            let page = listing.whole()?;
             let view = req.view().await?;
             narrowed(&req, &view, &mut listing).await?;
             let rows = view.select(&listing.query).await?;
@@ -209,7 +216,7 @@ async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, E
     let documents = documents.iter().map(String::as_str);
     let filtered = visible.map(|visible| visible - listed.total);
     Ok(listing
-        .filtered_envelope(documents, listed.total, filtered)?
+        .filtered_envelope(documents, &listed, filtered)?
         .at(position))
 }
 

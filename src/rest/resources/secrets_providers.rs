@@ -64,7 +64,7 @@ fn all(ctx: &Arc<Context>) -> Route {
                 documents.push(document(&req, row)?.to_string());
             }
             let documents = documents.iter().map(String::as_str);
-            let answer = listing.envelope(documents, listed.total)?;
+            let answer = listing.envelope(documents, &listed)?;
             Ok(answer.at(view.position()))
         })
         .map(reply::ok)

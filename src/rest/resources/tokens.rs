@@ -63,7 +63,7 @@ async fn all(req: &Request) -> Result<Answer, Error> {
         documents.push(document(&req.ctx, &token, &token.value).to_string());
     }
     let documents = documents.iter().map(String::as_str);
-    let answer = listing.envelope(documents, listed.total)?;
+    let answer = listing.envelope(documents, &listed)?;
     Ok(answer.at(view.position()))
 }
 

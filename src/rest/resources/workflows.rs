@@ -2,7 +2,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
-use stratalog_projections::{View as ViewName, views::deployments::Deployment};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View as ViewName, views::deployments::Deployment,
+};
 use warp::Filter;
 
 use crate::{
@@ -29,21 +31,20 @@ async fn answer(req: &Request) -> Result<Answer, Error> {
         .caller
         .scope(req.all_tenants()?, Permission::DeploymentList)?;
     let mut listing = Listing::parse(req, ViewName::Deployments, scope)?;
-    let (offset, size) = (listing.query.offset, listing.query.size.take());
-    listing.query.offset = 0;
+    let (offset, size) = listing.whole()?;
     let view = req.view().await?;
     listing.narrow(req, &view, None).await?;
-    let mut sampled: BTreeMap<(String, String), Deployment> = BTreeMap::new();
-    for row in view.select(&listing.query).await? {
-        let deployment: Deployment = row.resource()?;
-        let key = (
-            deployment.tenant_name.clone(),
-            deployment.blueprint_id.clone(),
-        );
-        sampled.entry(key).or_insert(deployment);
+    let mut sampled: BTreeMap<Vec<Option<String>>, String> = BTreeMap::new();
+    let of_blueprint = ["tenant_name", "blueprint_id"];
+    for (key, blueprint) in view.pick(&listing.query, &of_blueprint).await? {
+        sampled.entry(blueprint).or_insert(key);
     }
+    let keys: Vec<String> = sampled.into_values().collect();
+    let sampled =
+        ListQuery::all(ViewName::Deployments, Scope::Everything).with(Condition::Keys(keys));
+    let sampled: Vec<Deployment> = view.select_as(&sampled).await?;
     let mut union: BTreeMap<String, Value> = BTreeMap::new();
-    for deployment in sampled.values() {
+    for deployment in &sampled {
         let workflows = wire::workflows::of_deployment(&view, deployment).await?;
         for workflow in workflows.unwrap_or_default() {
             let name = workflow.get("name").and_then(Value::as_str);

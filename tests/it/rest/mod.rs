@@ -5,6 +5,7 @@ mod blueprints;
 mod client;
 mod cluster;
 mod coverage;
+mod cursors;
 mod deployments;
 mod event_deletions;
 mod filters;

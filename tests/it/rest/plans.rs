@@ -32,6 +32,9 @@ async fn multiply(client: &Client, view: &str) {
         let value = match (name.as_str(), kind.as_str()) {
             ("key" | "id", _) => format!("v.\"{name}\" || i"),
             ("born" | "created_at", _) => format!("v.\"{name}\" + i"),
+            ("updated_at" | "started_at", _) => format!("v.\"{name}\" + i % 7"),
+            ("ended_at", _) => "v.created_at + i % 10000".into(),
+            ("display_name" | "type", _) => format!("v.\"{name}\" || i % 500"),
             ("labels", _) => "ARRAY['env', 'env=e' || i % 50, 'team', 'team=t' || i % 40]".into(),
             (other, "text") if other.ends_with("_id") => {
                 format!("v.\"{name}\" || i % 1000")
@@ -88,6 +91,12 @@ async fn ask(server: &TestServer) {
         "blueprints?_sort=-created_at&_size=100",
         "deployments?_size=100",
         "deployments?_sort=-created_at&_size=100&_offset=500",
+        "deployments?_sort=display_name&_size=100",
+        "deployments?_sort=-updated_at&_size=100&_offset=500",
+        "executions?_sort=-ended_at&_size=100",
+        "executions?workflow_id=install&_sort=started_at&_size=100",
+        "node-instances?_sort=node_id&_size=100",
+        "nodes?_sort=-type&_size=100",
         "deployments?blueprint_id=b7",
         "deployments?id=d77",
         "executions?_sort=-created_at&_size=100",

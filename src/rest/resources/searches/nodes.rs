@@ -14,7 +14,7 @@ use crate::{
     commands::{blueprints, constraints::Constraints},
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, extract, list::Listing, reply, wire},
+    rest::{Answer, Request, Route, cursor, extract, list::Listing, reply, wire},
     store::View,
 };
 
@@ -103,7 +103,7 @@ async fn of_deployment(
     let documents = documents.iter().map(String::as_str);
     let filtered = is_narrowed.then_some(all - listed.total);
     Ok(listing
-        .filtered_envelope(documents, listed.total, filtered)?
+        .filtered_envelope(documents, &listed, filtered)?
         .at(position))
 }
 
@@ -121,6 +121,7 @@ async fn of_blueprint(
     (view, listing): (View, Listing),
     (blueprint, field, constraints): (&str, &str, &Constraints),
 ) -> Result<Answer, Error> {
+    cursor::refuse(req.query())?;
     let row = req.caller.get(&view, blueprints::MODEL, blueprint).await?;
     let position = view.position();
     drop(view.finish().await?);
@@ -211,6 +212,6 @@ async fn instances(req: &Request<Search>) -> Result<Answer, Error> {
     let documents = listed.rows.iter().map(|row| row.doc.as_str());
     let filtered = is_narrowed.then_some(all - listed.total);
     Ok(listing
-        .filtered_envelope(documents, listed.total, filtered)?
+        .filtered_envelope(documents, &listed, filtered)?
         .at(position))
 }

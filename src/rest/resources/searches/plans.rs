@@ -44,8 +44,7 @@ async fn of_deployments(req: &Request<Search>) -> Result<Answer, Error> {
     let named = named
         .ok_or_else(|| Error::bad_parameters("You should provide deployment_id for the search"))?;
     let mut listing = Listing::search_by(req, ViewName::Deployments, scope, "")?;
-    let page = (listing.query.offset, listing.query.size.take());
-    listing.query.offset = 0;
+    let page = listing.whole()?;
     let contains = Condition::Contains("id".to_owned(), vec![named]);
     listing.query.conditions.push(contains);
     let view = req.view().await?;
