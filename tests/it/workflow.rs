@@ -1,12 +1,15 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
 mod cold;
+mod component_changes;
 mod components;
 mod defaults;
 mod dependencies;
+mod elsewhere;
 mod healing;
 mod inputs;
 mod scaling;
+mod shared_resources;
 mod updating;
 
 use std::time::{Duration, Instant};

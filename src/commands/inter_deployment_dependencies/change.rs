@@ -19,6 +19,9 @@ use crate::{
     store::{Decision, View},
 };
 
+/// What is kept of how another manager is reached.
+const ADDRESS: [&str; 5] = ["host", "port", "protocol", "api_version", "tenant"];
+
 /// A dependency to record.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct NewDependency {
@@ -48,7 +51,7 @@ impl NewDependency {
     fn event(&self, id: String, target: Option<String>) -> events::NewDependency {
         let text = |map: &Option<Map<String, Value>>| {
             let map = map.clone()?;
-            Some(Value::Object(map).to_string())
+            Some(Value::Object(without_credentials(map)).to_string())
         };
         events::NewDependency {
             id,
@@ -59,6 +62,15 @@ impl NewDependency {
             external_target_json: text(&self.external_target),
         }
     }
+}
+
+/// How to reach another manager, without what it takes to be let in there: that would be kept for
+/// ever, and shown to everybody who may list dependencies.
+fn without_credentials(mut external: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(client)) = external.get_mut("client_config") {
+        client.retain(|name, _| ADDRESS.contains(&name.as_str()));
+    }
+    external
 }
 
 /// A dependency to record, with its source and what only a restore says.
