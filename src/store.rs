@@ -71,6 +71,21 @@ impl Decision {
         self.expected.push((stream, Expected::Version(version)));
         Ok(self)
     }
+
+    /// As [`Decision::rests_on`], unless it does so already.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn rests_on_once(
+        &mut self,
+        view: &View,
+        stream: StreamId,
+    ) -> Result<&mut Self, Error> {
+        match self.expected.iter().any(|(known, _)| *known == stream) {
+            true => Ok(self),
+            false => self.rests_on(view, stream).await,
+        }
+    }
 }
 
 /// The store.

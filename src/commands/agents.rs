@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stratalog_projections::{
-    View as ViewName,
+    At, Condition, View as ViewName,
     views::{agents::Agent, node_instances::NodeInstance, scoped},
 };
 use stratalog_schema::{
@@ -13,10 +13,10 @@ use stratalog_schema::{
 
 mod news;
 
-pub(super) use news::tell_all;
 pub use news::{NewCertificates, replace_ca_certs};
+pub(super) use news::{tell, tell_all};
 
-use super::{ids, node_instances, visibility};
+use super::{deployments, ids, node_instances, visibility};
 use crate::{
     auth::{Caller, Permission},
     broker::admin::AgentUser,
@@ -168,7 +168,7 @@ pub async fn create(
     if !is_new {
         return Ok(None);
     }
-    let view = ctx.store.read(stratalog_projections::At::Now).await?;
+    let view = ctx.store.read(At::Now).await?;
     let row = caller.get(&view, MODEL, name).await?;
     drop(view.finish().await?);
     Ok(Some(row.resource()?))
@@ -252,6 +252,25 @@ pub async fn update(
     };
     let (_, agent) = ctx.store.command(&caller.meta(), None, decide).await?;
     if change.state.as_deref() == Some(DELETED) {
+        clear_broker(ctx, &agent).await?;
+    }
+    Ok(())
+}
+
+/// Removes what the agents of a deployment have on RabbitMQ, before the deployment goes and they
+/// with it. Those that were deleted have nothing left there.
+///
+/// # Errors
+/// `Unavailable` when RabbitMQ does not let them go; database errors.
+pub async fn clear_deployment(ctx: &Context, of: (&str, &str)) -> Result<(), Error> {
+    let query = deployments::belonging(MODEL.0, of).with(Condition::NotAnyOf(
+        "state".to_owned(),
+        vec![DELETED.to_owned()],
+    ));
+    let view = ctx.store.read(At::Now).await?;
+    let agents: Vec<Agent> = view.select_as(&query).await?;
+    drop(view.finish().await?);
+    for agent in agents {
         clear_broker(ctx, &agent).await?;
     }
     Ok(())

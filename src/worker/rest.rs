@@ -1,5 +1,7 @@
 //! The worker's side of the REST API: one HTTP client for the process, one session per operation
 //! with the execution's token.
+mod elsewhere;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -18,6 +20,8 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub(super) use self::elsewhere::ClientError;
+use self::elsewhere::More;
 use super::Options;
 
 const API: &str = "api/v3.1";
@@ -187,9 +191,12 @@ impl fmt::Debug for Token {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     rest: Arc<Rest>,
-    token: Token,
+    /// Other managers may be content with headers of their own.
+    token: Option<Token>,
     tenant: String,
     bypass_maintenance: bool,
+    /// For other managers and tenants.
+    more: Option<Arc<More>>,
 }
 
 impl Session {
@@ -201,16 +208,17 @@ impl Session {
     ) -> Self {
         Self {
             rest,
-            token: Token("Execution-Token", token.to_owned()),
+            token: Some(Token("Execution-Token", token.to_owned())),
             tenant: tenant.to_owned(),
             bypass_maintenance,
+            more: None,
         }
     }
 
     /// With an access token instead of an execution's.
     pub(super) fn of_user(rest: Arc<Rest>, token: &str, tenant: &str) -> Self {
         Self {
-            token: Token("Authentication-Token", token.to_owned()),
+            token: Some(Token("Authentication-Token", token.to_owned())),
             ..Self::new(rest, token, tenant, false)
         }
     }
@@ -229,17 +237,17 @@ impl Session {
         query: &[(&str, &str)],
     ) -> Result<Value, RestError> {
         let request = |url: &str| self.request(Method::GET, url).query(query);
-        json_of(self.send(&api(path), request).await?).await
+        json_of(self.send(&self.api(path), request).await?).await
     }
 
     pub(super) async fn patch(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
         let request = |url: &str| self.request(Method::PATCH, url).json(body);
-        json_of(self.send(&api(path), request).await?).await
+        json_of(self.send(&self.api(path), request).await?).await
     }
 
     pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
         let request = |url: &str| self.request(Method::POST, url).json(body);
-        json_of(self.send(&api(path), request).await?).await
+        json_of(self.send(&self.api(path), request).await?).await
     }
 
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, RestError> {
@@ -253,7 +261,7 @@ impl Session {
         query: &[(&str, &str)],
         body: &Value,
     ) -> Result<Value, RestError> {
-        let target = api(path);
+        let target = self.api(path);
         let request = |url: &str| self.request(Method::PUT, url).query(query).json(body);
         json_of(self.send(&target, request).await?).await
     }
@@ -265,7 +273,7 @@ impl Session {
         query: &[(&str, &str)],
         content: Bytes,
     ) -> Result<Value, RestError> {
-        let target = api(path);
+        let target = self.api(path);
         let request = |url: &str| {
             let request = self.request(Method::PUT, url).query(query);
             request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
@@ -273,9 +281,23 @@ impl Session {
         json_of(self.send(&target, request).await?).await
     }
 
+    /// Hands a file over to be taken in.
+    pub(super) async fn submit(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        content: Bytes,
+    ) -> Result<Value, RestError> {
+        let request = |url: &str| {
+            let request = self.request(Method::POST, url).query(query);
+            request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
+        };
+        json_of(self.send(&self.api(path), request).await?).await
+    }
+
     /// Deletes something; null is no body.
     pub(super) async fn delete(&self, path: &[&str], body: &Value) -> Result<(), RestError> {
-        let target = api(path);
+        let target = self.api(path);
         let request = |url: &str| {
             let request = self.request(Method::DELETE, url);
             match body {
@@ -289,7 +311,7 @@ impl Session {
     /// Saves what the manager answers with.
     pub(super) async fn download(&self, path: &[&str], file: &Path) -> anyhow::Result<()> {
         let request = |url: &str| self.request(Method::GET, url).timeout(DOWNLOAD_TIMEOUT);
-        let mut response = self.send(&api(path), request).await?;
+        let mut response = self.send(&self.api(path), request).await?;
         let mut file = tokio::fs::File::create(file).await?;
         while let Some(chunk) = response.chunk().await? {
             file.write_all(&chunk).await?;
@@ -301,12 +323,7 @@ impl Session {
     /// A file of the file server; `None` when there is none at this path.
     pub(super) async fn resource(&self, path: &str) -> Result<Option<Bytes>, RestError> {
         // The file server knows the tenant from the token, and takes no other header.
-        let request = |url: &str| {
-            self.rest
-                .client
-                .get(url)
-                .header(self.token.0, &self.token.1)
-        };
+        let request = |url: &str| self.proved(self.rest.client.get(url));
         match self.send(&resource(path), request).await {
             Ok(response) => Ok(Some(response.bytes().await.map_err(RestError::Unreadable)?)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -345,17 +362,34 @@ impl Session {
     }
 
     fn request(&self, method: Method, url: &str) -> RequestBuilder {
-        let request = self
-            .rest
-            .client
-            .request(method, url)
-            .header(self.token.0, &self.token.1)
-            .header("Tenant", &self.tenant);
+        let request = self.proved(self.rest.client.request(method, url));
+        let request = request.header("Tenant", &self.tenant);
         if self.bypass_maintenance {
             request.header("X-BYPASS-MAINTENANCE", "True")
         } else {
             request
         }
+    }
+
+    /// With what tells who asks.
+    fn proved(&self, mut request: RequestBuilder) -> RequestBuilder {
+        if let Some(more) = &self.more {
+            request = request.headers(more.headers.clone()).query(&more.query);
+        }
+        match &self.token {
+            Some(Token(name, value)) => request.header(*name, value),
+            None => request,
+        }
+    }
+
+    /// A request's place below a manager's address.
+    fn api(&self, path: &[&str]) -> String {
+        let path: Vec<_> = path
+            .iter()
+            .map(|segment| utf8_percent_encode(segment, PATH).to_string())
+            .collect();
+        let api = self.more.as_ref().map_or(API, |more| more.api.as_str());
+        format!("{api}/{}", path.join("/"))
     }
 
     /// Silence and 5xx are retried with growing pauses up to the limit; every other answer is
@@ -385,7 +419,8 @@ impl Session {
                 Err(source) => (
                     RestError::Unreachable {
                         url: url.clone(),
-                        source,
+                        // queries may hold what is nobody else's business
+                        source: source.without_url(),
                     },
                     self.rest.retry_limit,
                 ),
@@ -410,17 +445,9 @@ fn resource(path: &str) -> String {
     format!("resources/{path}")
 }
 
-/// A request's place below a manager's address.
-fn api(path: &[&str]) -> String {
-    let path: Vec<_> = path
-        .iter()
-        .map(|segment| utf8_percent_encode(segment, PATH).to_string())
-        .collect();
-    format!("{API}/{}", path.join("/"))
-}
-
 async fn json_of(response: Response) -> Result<Value, RestError> {
-    let bytes = response.bytes().await.map_err(RestError::Unreadable)?;
+    let bytes = response.bytes().await;
+    let bytes = bytes.map_err(|error| RestError::Unreadable(error.without_url()))?;
     // Some answers have no body.
     Ok(serde_json::from_slice(&bytes).unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! Operations on hosts: sent to agents, run by them, and answered.
 
+mod gone;
 mod installed;
 mod lost;
 mod namespaces;
@@ -8,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::{
     agents::{NativeAgent, Peer},
+    env,
     manager::{Manager, until},
+    wagon::Wagon,
 };
 
 /// A host that has an agent already, and something on it.
@@ -75,6 +78,13 @@ async fn deployed(manager: &Manager) -> String {
     manager.deploy("hosted", &files).await;
     let host = instance_of(manager, "hosted", "host").await;
     host["id"].as_str().unwrap().to_owned()
+}
+
+/// Whether the management interface of RabbitMQ knows something.
+async fn there(path: &str) -> bool {
+    let url = format!("{}/api/{path}", env::amqp_management_url());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.get(url).send().await.unwrap().status().is_success()
 }
 
 async fn instance_of(manager: &Manager, deployment: &str, node: &str) -> Value {
@@ -152,6 +162,63 @@ async fn agents_are_told_of_other_certificates_wherever_they_are() {
     until(is_kept).await;
     let bundle = std::fs::read_to_string(&kept).unwrap();
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2, "{bundle}");
+    agent.terminate();
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_installs_a_plugin_when_it_is_asked_to() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let name = deployed(&manager).await;
+    let mut agent = NativeAgent::start(&manager, &name).await;
+    // it is there once it has run something
+    installed(&manager, &name).await;
+    // one that is known, but has never been there
+    let silent = json!({
+        "node_instance_id": name, "state": "started", "create_rabbitmq_user": false,
+        "install_method": "provided", "rabbitmq_exchange": "silent",
+    });
+    let (status, known) = manager.call("PUT", "agents/silent", Some(silent)).await;
+    assert_eq!(status, 200, "{known}");
+    let wagon = Wagon {
+        package: "demo-plugin",
+        version: "1.0",
+        tasks: "",
+    };
+    let id = manager
+        .upload_plugin(wagon.with_yaml("plugins: {}\n"))
+        .await;
+    let path = format!("plugins/{id}");
+    let unknown = json!({"action": "install", "agents": [name, "nosuch"]});
+    let (status, refused) = manager.call("POST", &path, Some(unknown)).await;
+    assert_eq!(status, 404, "{refused}");
+    let states = async || {
+        let plugin = manager.get(&path).await;
+        let all = plugin["installation_state"].as_array().unwrap().iter();
+        let state = |one: &Value| (one["agent"].clone(), one["state"].clone());
+        all.map(state).collect::<Vec<_>>()
+    };
+    assert_eq!(states().await, []);
+
+    let asked = json!({"action": "install", "agents": [name, "silent", name]});
+    let (status, answer) = manager.call("POST", &path, Some(asked)).await;
+    assert_eq!(status, 200, "{answer}");
+    let done = (json!(name), json!("installed"));
+    until(async || states().await.contains(&done)).await;
+    let expected = [done, (json!("silent"), json!("error"))];
+    assert_eq!(states().await, expected);
+    let environment = agent
+        .work_dir()
+        .join("plugins")
+        .join(manager.tenant())
+        .join("demo-plugin/1.0");
+    assert!(environment.join("bin/python").exists());
+
+    // it is told that the plugin is gone, too
+    let force = Some(json!({"force": false}));
+    let (status, answer) = manager.call("DELETE", &path, force).await;
+    assert_eq!(status, 204, "{answer}");
+    until(async || !environment.exists()).await;
     agent.terminate();
     manager.stop().await;
 }

@@ -1,12 +1,18 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
 mod cold;
+mod component_changes;
 mod components;
 mod defaults;
 mod dependencies;
+mod drift;
+mod dry_runs;
+mod elsewhere;
 mod healing;
 mod inputs;
+mod rollback;
 mod scaling;
+mod shared_resources;
 mod updating;
 
 use std::time::{Duration, Instant};

@@ -103,17 +103,27 @@ pub(in crate::commands) async fn tell_all(
     let agents: Vec<Agent> = view.select_as(&query).await?;
     drop(view.finish().await?);
     let body = Arc::new(task.to_body());
-    let told = stream::iter(agents).map(|agent| tell(tenants.clone(), agent, body.clone()));
+    let told = stream::iter(agents).map(|agent| {
+        let (tenants, body) = (tenants.clone(), body.clone());
+        async move { tell(&tenants, &agent, &body).await }
+    });
     let told: Vec<Result<bool, Error>> = told.buffer_unordered(PARALLEL).collect().await;
     let told: Vec<bool> = told.into_iter().collect::<Result<_, _>>()?;
     Ok(told.into_iter().filter(|is_told| *is_told).count())
 }
 
-/// False when there is no queue to leave it in.
-async fn tell(tenants: Tenants, agent: Agent, body: Arc<Value>) -> Result<bool, Error> {
+/// Leaves a task with one agent. False when there is no queue to leave it in.
+///
+/// # Errors
+/// `Internal` when RabbitMQ cannot be reached.
+pub(in crate::commands) async fn tell(
+    tenants: &Tenants,
+    agent: &Agent,
+    body: &Value,
+) -> Result<bool, Error> {
     let exchange = agent.rabbitmq_exchange.as_deref().unwrap_or(&agent.name);
     let peer = tenants.of(&agent.tenant_name);
-    match peer.tell((exchange, SERVICE_ROUTING_KEY), &body).await {
+    match peer.tell((exchange, SERVICE_ROUTING_KEY), body).await {
         Ok(()) => Ok(true),
         Err(AskError::Nobody(_) | AskError::Silent(_)) => {
             tracing::info!(agent = agent.name, "an agent has no queue to be told in");

@@ -61,7 +61,8 @@ async fn change(
         if wanted == before {
             continue;
         }
-        deployments::require_parents(view, &deployment, &wanted).await?;
+        let decision = &mut changing.decision;
+        deployments::require_parents(view, decision, &deployment, &wanted).await?;
         let by = (clock::now_ms(), caller.username.as_str());
         let event = DeploymentChanged {
             id: deployment.id.clone(),
@@ -73,7 +74,7 @@ async fn change(
             ..DeploymentChanged::default()
         };
         let of = deployments::stream(&deployment.tenant_name, &deployment.id);
-        changing.decision.rests_on(view, of.clone()).await?;
+        changing.decision.rests_on_once(view, of.clone()).await?;
         changing.decision.event(of, Event::DeploymentChanged(event));
     }
     Ok(())

@@ -229,6 +229,8 @@ impl Beginning<'_> {
             change.recursive_dependencies_json = Some(Value::from(dependents).to_string());
         } else {
             let deployment = &whole.deployment;
+            let gained = wanted.get(deployment.labels.len()..).unwrap_or_default();
+            deployments::require_parents(view, decision, deployment, gained).await?;
             deployments::require_parent_capabilities(view, deployment, &wanted, self.plan).await?;
             self.perform(view, decision, (differences, &modification, &wanted))
                 .await?;

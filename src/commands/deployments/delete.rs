@@ -85,6 +85,7 @@ pub(crate) async fn begin(
     let deployment: Deployment = row.resource()?;
     let tenant = deployment.tenant_name.as_str();
     decision.rests_on(view, stream(tenant, id)).await?;
+    inter_deployment_dependencies::rest_on_dependents(view, decision, (tenant, id)).await?;
     check(view, &deployment, how).await?;
     decision.event(
         stream(tenant, id),
@@ -136,6 +137,35 @@ fn start(
         deployment_display_name: Some(deployment.display_name.clone()),
         blueprint_id: Some(deployment.blueprint_id.clone()),
         ..ExecutionCreated::default()
+    }
+}
+
+/// Whether a deployment's deletion has begun.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn is_leaving(view: &Reader, of: (&str, &str)) -> Result<bool, Error> {
+    let deletions = belonging(View::Executions, of).with(Condition::AnyOf(
+        "workflow_id".to_owned(),
+        vec![DELETE_WORKFLOW.to_owned()],
+    ));
+    let deletions: Vec<Execution> = view.select_as(&deletions).await?;
+    Ok(deletions
+        .iter()
+        .any(|one| is_active(&one.status) || one.status == "queued"))
+}
+
+/// Refuses a deployment that is being deleted: nothing may be tied to it any more.
+///
+/// # Errors
+/// 409; database errors.
+pub(crate) async fn require_staying(view: &Reader, of: (&str, &str)) -> Result<(), Error> {
+    match is_leaving(view, of).await? {
+        true => Err(Error::refused(
+            ErrorCode::Conflict,
+            format!("Deployment `{}` is being deleted", of.1),
+        )),
+        false => Ok(()),
     }
 }
 

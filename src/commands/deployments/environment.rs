@@ -189,7 +189,7 @@ async fn decide(
     let caller = opener.caller.in_tenant(&deployment.tenant_name);
     let groups = Defaults::find(view, &caller, &settings.groups()?).await?;
     labels::add(&mut wanted, groups.labels());
-    require_parents(view, &deployment, &wanted).await?;
+    require_parents(view, decision, &deployment, &wanted).await?;
     let new_nodes: Vec<NewNode> = section(plan, "nodes")?;
     let new_instances: Vec<NewNodeInstance> = section(plan, "node_instances")?;
     let name = parameters.display_name.clone();

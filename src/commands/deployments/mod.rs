@@ -22,7 +22,7 @@ pub use create::{CreateDeployment, Restored, create};
 pub(crate) use create::{NewEnvironment, add, require_not_cancelling};
 pub(crate) use delete::deleted;
 pub use delete::{DeleteDeployment, delete};
-pub(crate) use delete::{Place, begin as begin_deletion};
+pub(crate) use delete::{Place, begin as begin_deletion, is_leaving, require_staying};
 pub use environment::create_environment;
 pub(crate) use environment::{attributes, plan_of, prepared, require_parent_capabilities, section};
 pub(crate) use evaluate::each;

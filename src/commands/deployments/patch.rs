@@ -4,20 +4,20 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use stratalog_projections::views::{
-    deployments::Deployment, executions::Execution, inter_deployment_dependencies::CONSUMER_LABEL,
-    scoped,
+    Label, deployments::Deployment, executions::Execution,
+    inter_deployment_dependencies::CONSUMER_LABEL, scoped,
 };
 use stratalog_schema::{
     Event,
     events::{DeploymentChanged, Labels},
 };
 
-use super::{MODEL, PARENT_LABEL, stream};
+use super::{MODEL, PARENT_LABEL, delete::require_staying, stream};
 use crate::{
     auth::{Caller, Permission},
     clock,
     commands::{
-        blueprints,
+        blueprints, inter_deployment_dependencies,
         labels::{self, Wanted},
         own_execution, visibility,
     },
@@ -112,9 +112,10 @@ pub async fn patch(
                 check(&deployment, patch)?;
             }
             let mut change = attributes(&deployment, patch)?;
+            let mut decision = Decision::nothing();
             if let Some(wanted) = &wanted {
                 let wanted = merged(&deployment, wanted, own.as_ref());
-                require_parents(view, &deployment, &wanted).await?;
+                require_parents(view, &mut decision, &deployment, &wanted).await?;
                 let by = (clock::now_ms(), caller.username.as_str());
                 change.labels = Some(Labels {
                     labels: labels::replaced(&deployment.labels, &wanted, by),
@@ -128,8 +129,7 @@ pub async fn patch(
                 ));
             }
             let of = stream(&deployment.tenant_name, id);
-            let mut decision = Decision::nothing();
-            decision.rests_on(view, of.clone()).await?;
+            decision.rests_on_once(view, of.clone()).await?;
             decision.event(of, Event::DeploymentChanged(change));
             Ok((decision, ()))
         })
@@ -260,12 +260,19 @@ fn merged(deployment: &Deployment, wanted: &[Wanted], own: Option<&Execution>) -
     merged
 }
 
-/// Whoever is named as parent must exist, and must not be the deployment itself.
+/// Whoever is named as parent must exist, and must not be the deployment itself nor below it. The
+/// decision rests on all that are above a new parent, so that of those who close a circle at the
+/// same moment one is refused, and it is announced to the parent's deletion.
+///
+/// # Errors
+/// 404, 409; database errors.
 pub(crate) async fn require_parents(
     view: &View,
+    decision: &mut Decision,
     deployment: &Deployment,
     wanted: &[Wanted],
 ) -> Result<(), Error> {
+    let tenant = deployment.tenant_name.as_str();
     for label in wanted.iter().filter(|label| label.key == PARENT_LABEL) {
         let parent = &label.value;
         if *parent == deployment.id {
@@ -274,7 +281,7 @@ pub(crate) async fn require_parents(
                 format!("Deployment {parent} cannot be its own parent"),
             ));
         }
-        let above = ancestors(view, &deployment.tenant_name, parent).await?;
+        let above = ancestors(view, tenant, parent).await?;
         if above.is_empty() {
             return Err(Error::refused(
                 ErrorCode::DeploymentParentNotFound,
@@ -290,6 +297,16 @@ pub(crate) async fn require_parents(
                 ),
             ));
         }
+        let is_same = |known: &Label| known.key == PARENT_LABEL && known.value == *parent;
+        if deployment.labels.iter().any(is_same) {
+            continue;
+        }
+        require_staying(view, (tenant, parent)).await?;
+        for id in &above {
+            decision.rests_on_once(view, stream(tenant, id)).await?;
+        }
+        let child = Some(deployment.id.as_str());
+        inter_deployment_dependencies::announced(decision, (tenant, parent), child);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use stratalog_schema::{
     events::{self, InterDeploymentDependenciesCreated, Scope},
 };
 
-use super::{circles, deployment, of_source, stream, taken_away};
+use super::{circles, dependents, deployment, of_source, stream, taken_away};
 use crate::{
     auth::{Caller, Permission},
     clock,
@@ -18,6 +18,9 @@ use crate::{
     error::{Error, ErrorCode},
     store::{Decision, View},
 };
+
+/// What is kept of how another manager is reached.
+const ADDRESS: [&str; 5] = ["host", "port", "protocol", "api_version", "tenant"];
 
 /// A dependency to record.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -48,7 +51,7 @@ impl NewDependency {
     fn event(&self, id: String, target: Option<String>) -> events::NewDependency {
         let text = |map: &Option<Map<String, Value>>| {
             let map = map.clone()?;
-            Some(Value::Object(map).to_string())
+            Some(Value::Object(without_credentials(map)).to_string())
         };
         events::NewDependency {
             id,
@@ -59,6 +62,15 @@ impl NewDependency {
             external_target_json: text(&self.external_target),
         }
     }
+}
+
+/// How to reach another manager, without what it takes to be let in there: that would be kept for
+/// ever, and shown to everybody who may list dependencies.
+fn without_credentials(mut external: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(client)) = external.get_mut("client_config") {
+        client.retain(|name, _| ADDRESS.contains(&name.as_str()));
+    }
+    external
 }
 
 /// A dependency to record, with its source and what only a restore says.
@@ -230,6 +242,9 @@ async fn require_target(view: &View, tenant: &str, new: &NewDependency) -> Resul
         Some(id) => deployment(view, tenant, id).await?.is_some(),
         None => false,
     };
+    if let Some(id) = new.target().filter(|_| is_there) {
+        deployments::require_staying(view, (tenant, id)).await?;
+    }
     if is_there || is_known_otherwise {
         return Ok(());
     }
@@ -303,17 +318,21 @@ impl<'a> Batch<'a> {
         let targets: BTreeSet<&str> = new.iter().filter_map(|(_, one)| one.target()).collect();
         let mut there = BTreeSet::new();
         for id in targets {
-            if deployment(view, tenant, id).await?.is_some() {
+            if dependents::may_gain(view, (tenant, id)).await? {
                 there.insert(id.to_owned());
                 // it must not go meanwhile
-                rest_on_once(view, decision, deployments::stream(tenant, id)).await?;
+                let of = deployments::stream(tenant, id);
+                decision.rests_on_once(view, of).await?;
+                dependents::announced(decision, (tenant, id), self.source_id());
             }
         }
         if let Some(source) = self.source_id() {
-            rest_on_once(view, decision, deployments::stream(tenant, source)).await?;
+            let of = deployments::stream(tenant, source);
+            decision.rests_on_once(view, of).await?;
             circles::refuse(view, decision, (tenant, source), &there).await?;
         }
-        rest_on_once(view, decision, stream(tenant, self.source_id())).await?;
+        let of = stream(tenant, self.source_id());
+        decision.rests_on_once(view, of).await?;
         let dependencies = new.iter().map(|(id, one)| {
             let target = one.target().filter(|target| there.contains(*target));
             one.event(id.clone(), target.map(str::to_owned))
@@ -330,15 +349,4 @@ impl<'a> Batch<'a> {
         );
         Ok(())
     }
-}
-
-async fn rest_on_once(
-    view: &View,
-    decision: &mut Decision,
-    stream: stratalog_schema::StreamId,
-) -> Result<(), Error> {
-    if decision.expected.iter().all(|(known, _)| *known != stream) {
-        decision.rests_on(view, stream).await?;
-    }
-    Ok(())
 }

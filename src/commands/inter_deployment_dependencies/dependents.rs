@@ -9,12 +9,13 @@ use stratalog_projections::{
         inter_deployment_dependencies::{COMPONENT, InterDeploymentDependency, SHARED_RESOURCE},
     },
 };
+use stratalog_schema::{Category, Event, StreamId, events::InterDeploymentDependentsAnnounced};
 
-use super::{components_of, deployment, of_target, plan::FUNCTION};
+use super::{EXTERNAL, components_of, deployment, of_target, plan::FUNCTION};
 use crate::{
-    commands::deployments::PARENT_LABEL,
+    commands::deployments::{self, PARENT_LABEL},
     error::{Error, ErrorCode},
-    store::View,
+    store::{Decision, View},
 };
 
 /// Workflows that others' use of a deployment stands against.
@@ -110,6 +111,53 @@ pub(crate) async fn check(
         dependents = numbered,
         "forced although others depend on it"
     );
+    Ok(())
+}
+
+/// The stream of who begins to depend on a deployment. It is not that of what the deployment itself
+/// depends on, so those who begin at once do not stand in each other's way.
+pub(super) fn stream(tenant: &str, target: &str) -> StreamId {
+    let key = format!("{EXTERNAL}{target}");
+    StreamId::scoped(Category::InterDeploymentDependency, tenant, &key)
+}
+
+/// Whether others may begin to depend on a deployment: it is there, and stays.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn may_gain(view: &View, (tenant, id): (&str, &str)) -> Result<bool, Error> {
+    Ok(deployment(view, tenant, id).await?.is_some()
+        && !deployments::is_leaving(view, (tenant, id)).await?)
+}
+
+/// Notes that another deployment begins to depend on this one or to live in it; without an id, one
+/// of another manager. Whoever decides on its end at the same moment decides anew.
+pub(crate) fn announced(
+    decision: &mut Decision,
+    (tenant, id): (&str, &str),
+    dependent: Option<&str>,
+) {
+    let event = InterDeploymentDependentsAnnounced {
+        tenant: tenant.to_owned(),
+        id: id.to_owned(),
+        dependents: dependent.map(str::to_owned).into_iter().collect(),
+    };
+    decision.event(
+        stream(tenant, id),
+        Event::InterDeploymentDependentsAnnounced(event),
+    );
+}
+
+/// Rests a decision on nobody's beginning to depend on a deployment.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn rest_on_dependents(
+    view: &View,
+    decision: &mut Decision,
+    (tenant, id): (&str, &str),
+) -> Result<(), Error> {
+    decision.rests_on_once(view, stream(tenant, id)).await?;
     Ok(())
 }
 

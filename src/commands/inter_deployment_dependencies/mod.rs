@@ -26,7 +26,9 @@ use stratalog_schema::{
 
 pub use change::{CreateDependency, NewDependency, create, create_many, replace};
 pub use delete::{DeleteDependency, delete};
-pub(crate) use dependents::{Disturbance, check as check_dependents};
+pub(crate) use dependents::{
+    Disturbance, announced, check as check_dependents, rest_on_dependents,
+};
 pub(crate) use plan::replaced_by_plan;
 pub(crate) use recursive::dependents_of;
 pub(crate) use targets::found_anew;
@@ -44,7 +46,7 @@ pub const MODEL: (ViewName, &str) = (
 );
 
 /// Key of the stream of dependencies whose source is with another manager: no deployment has that
-/// id.
+/// id, nor one that begins with it.
 const EXTERNAL: &str = "*";
 
 /// The stream of what one deployment depends on.
@@ -175,6 +177,7 @@ pub(crate) async fn forgotten(
     (tenant, id): (&str, &str),
 ) -> Result<(), Error> {
     decision.rests_on(view, stream(tenant, Some(id))).await?;
+    rest_on_dependents(view, decision, (tenant, id)).await?;
     let own = of_source(view, tenant, Some(id)).await?;
     taken_away(decision, (tenant, Some(id)), own);
     for dependency in of_target(view, (tenant, id)).await? {

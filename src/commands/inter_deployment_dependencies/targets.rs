@@ -10,7 +10,7 @@ use stratalog_schema::{
     events::{InterDeploymentDependenciesRetargeted, Retargeted},
 };
 
-use super::{circles, deployment, of_source, stream};
+use super::{circles, dependents, of_source, stream};
 use crate::{
     clock,
     commands::{deployments, json::object, secrets::Opener},
@@ -75,6 +75,12 @@ pub(crate) async fn found_anew(
     let of = (tenant, source.id.as_str());
     decision.rests_on(view, stream(of.0, Some(of.1))).await?;
     circles::refuse(view, &mut decision, of, &targets).await?;
+    for target in &targets {
+        // it must not go meanwhile
+        let of_target = deployments::stream(tenant, target);
+        decision.rests_on_once(view, of_target).await?;
+        dependents::announced(&mut decision, (tenant, target), Some(&source.id));
+    }
     retargeted(&mut decision, (of.0, Some(of.1)), changes, clock::now_ms());
     Ok(decision)
 }
@@ -90,7 +96,7 @@ async fn change(
         _ => return Ok(None),
     };
     if one.target_deployment_id.as_ref() == Some(&name)
-        || deployment(view, tenant, &name).await?.is_none()
+        || !dependents::may_gain(view, (tenant, &name)).await?
     {
         return Ok(None);
     }

@@ -3,8 +3,10 @@ use serde::Deserialize;
 use stratalog_projections::{
     ListQuery, Scope, View,
     views::{
+        agents::Agent,
         blueprints::Blueprint,
         plugins::{Installation, Plugin, directory},
+        scoped,
     },
 };
 use stratalog_schema::{Event, events::PluginDeleted};
@@ -28,7 +30,7 @@ const INSTALLED: [&str; 3] = ["installed", "installing", "error"];
 /// 403, 404; 400 for a global one of another tenant; 405 while a blueprint needs it, unless forced.
 pub async fn delete(ctx: &Context, caller: &Caller, id: &str, force: bool) -> Result<(), Error> {
     caller.require(Permission::PluginDelete)?;
-    let (_, (document, plugin)) = ctx
+    let (_, (document, plugin, agents)) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -47,21 +49,40 @@ pub async fn delete(ctx: &Context, caller: &Caller, id: &str, force: bool) -> Re
             };
             decision.event(stream, Event::PluginDeleted(event));
             blueprints::remove_tree(&mut decision, &directory(id));
-            Ok((decision, (row.doc, plugin)))
+            let agents = agents_of(view, &plugin).await?;
+            Ok((decision, (row.doc, plugin, agents)))
         })
         .await?;
-    let is_there = |one: &&Installation| INSTALLED.contains(&one.state.as_str());
-    let installed = plugin.installation_state.iter().filter(is_there);
-    let managers: Vec<String> = installed.filter_map(|one| one.manager.clone()).collect();
-    if managers.is_empty() {
-        return Ok(());
-    }
-    let told = install::tell(ctx, caller, UNINSTALL_PLUGIN, (&document, &managers)).await;
+    let managers: Vec<String> = installed(&plugin)
+        .filter_map(|one| one.manager.clone())
+        .collect();
+    let workers = install::Workers {
+        managers: &managers,
+        agents: &agents,
+    };
+    let told = install::tell(ctx, caller, UNINSTALL_PLUGIN, (&document, workers)).await;
     if let Err(error) = told {
         // the plugin is gone, and what is left of it on workers does no harm
         tracing::warn!(plugin = id, %error, "workers were not told to remove a plugin");
     }
     Ok(())
+}
+
+fn installed(plugin: &Plugin) -> impl Iterator<Item = &Installation> {
+    let all = plugin.installation_state.iter();
+    all.filter(|one| INSTALLED.contains(&one.state.as_str()))
+}
+
+/// The agents that have a plugin, as far as they are still there.
+async fn agents_of(view: &Reader, plugin: &Plugin) -> Result<Vec<Agent>, Error> {
+    let mut agents = Vec::new();
+    for name in installed(plugin).filter_map(|one| one.agent.as_deref()) {
+        agents.extend(
+            view.get::<Agent>(&scoped(&plugin.tenant_name, name))
+                .await?,
+        );
+    }
+    Ok(agents)
 }
 
 /// The parts of a plan that name plugins.

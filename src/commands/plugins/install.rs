@@ -1,21 +1,21 @@
 //! Where plugins are installed: what people ask for, and what workers report.
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use stratalog_projections::views::plugins::Plugin;
+use stratalog_projections::views::{agents::Agent, plugins::Plugin};
 use stratalog_schema::{Event, events::PluginStateChanged};
 
 use super::{MODEL, stream};
 use crate::{
     auth::{Caller, Permission},
     broker::{
-        Message,
+        Broker, Message,
         topology::{SERVICE_EXCHANGE, SERVICE_ROUTING_KEY},
         wire::{ServiceTask, service::INSTALL_PLUGIN},
     },
     commands::{agents, tokens, visibility},
     context::Context,
     error::{Error, ErrorCode},
-    store::Decision,
+    store::{Decision, View},
 };
 
 /// What an installation can be.
@@ -58,11 +58,12 @@ pub struct Report {
     pub error: Option<String>,
 }
 
-/// Notes that a plugin is to be installed, and tells the workers.
+/// Notes that a plugin is to be installed, and tells the workers of managers and agents. An agent
+/// that cannot be told, because it has no queue, has not installed it.
 ///
 /// # Errors
-/// 400 for another action, and for agents, which install what their operations need by themselves;
-/// 403, 404 for unknown managers and agents; `Unavailable` when the workers cannot be told.
+/// 400 for another action; 403, 404 for unknown managers and agents; `Unavailable` when the workers
+/// cannot be told.
 pub async fn install(
     ctx: &Context,
     caller: &Caller,
@@ -80,53 +81,94 @@ pub async fn install(
     if let Some(unknown) = asked.managers.iter().find(|name| **name != own) {
         return Err(Error::not_found("Manager", unknown));
     }
-    let (_, document) = ctx
+    let (_, (document, agents)) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             let row = visibility::own(caller, view, MODEL, id).await?;
             let plugin: Plugin = row.resource()?;
-            if let Some(agent) = asked.agents.first() {
-                caller.get(view, agents::MODEL, agent).await?;
-                return Err(Error::refused(
-                    ErrorCode::IllegalAction,
-                    "Agents install a plugin when the first operation needs it",
-                ));
-            }
-            let stream = stream(&plugin.tenant_name, &plugin.package_name);
+            let agents = known(view, caller, &asked.agents).await?;
             let mut decision = Decision::nothing();
-            for manager in &asked.managers {
+            let managers = asked.managers.iter().map(|name| (Some(name.clone()), None));
+            let hosts = agents.iter().map(|agent| (None, Some(agent.name.clone())));
+            for (manager, agent) in managers.chain(hosts) {
+                let state = PENDING.to_owned();
                 let event = PluginStateChanged {
-                    id: id.to_owned(),
-                    tenant: plugin.tenant_name.clone(),
-                    manager: Some(manager.clone()),
-                    state: PENDING.to_owned(),
-                    ..PluginStateChanged::default()
+                    manager,
+                    agent,
+                    ..changed(&plugin, state)
                 };
-                decision.event(stream.clone(), Event::PluginStateChanged(event));
+                let stream = stream(&plugin.tenant_name, &plugin.package_name);
+                decision.event(stream, Event::PluginStateChanged(event));
             }
-            Ok((decision, row.doc))
+            Ok((decision, (row.doc, agents)))
         })
         .await?;
-    if asked.managers.is_empty() {
-        return Ok(());
+    let workers = Workers {
+        managers: &asked.managers,
+        agents: &agents,
+    };
+    let untold = tell(ctx, caller, INSTALL_PLUGIN, (&document, workers)).await?;
+    for agent in untold {
+        let report = Report {
+            state: "error".to_owned(),
+            manager: None,
+            agent: Some(agent),
+            error: Some("The agent has no queue to be told in".to_owned()),
+        };
+        note(ctx, caller, id, &report).await?;
     }
-    tell(ctx, caller, INSTALL_PLUGIN, (&document, &asked.managers)).await
+    Ok(())
 }
 
-/// Broadcasts a service task about a plugin to the managers' workers, with a token of the caller's
-/// that they may ask for its archive with.
+fn changed(plugin: &Plugin, state: String) -> PluginStateChanged {
+    PluginStateChanged {
+        id: plugin.id.clone(),
+        tenant: plugin.tenant_name.clone(),
+        state,
+        ..PluginStateChanged::default()
+    }
+}
+
+/// Agents by their names, each once.
+async fn known(view: &View, caller: &Caller, names: &[String]) -> Result<Vec<Agent>, Error> {
+    let mut agents: Vec<Agent> = Vec::new();
+    for name in names {
+        if agents.iter().all(|agent| agent.name != *name) {
+            let row = visibility::own(caller, view, agents::MODEL, name).await?;
+            agents.push(row.resource()?);
+        }
+    }
+    Ok(agents)
+}
+
+/// Whose workers are told something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Workers<'a> {
+    /// Host names of managers.
+    pub(super) managers: &'a [String],
+    /// Agents, of the caller's tenant.
+    pub(super) agents: &'a [Agent],
+}
+
+/// Sends a service task about a plugin to workers, with a token of the caller's that they may ask
+/// for its archive with: a broadcast to the managers', and one message to each agent. Gives the
+/// names of agents that have no queue.
+///
+/// # Errors
+/// `Unavailable` without a message broker.
 pub(super) async fn tell(
     ctx: &Context,
     caller: &Caller,
     task: &str,
-    (document, managers): (&str, &[String]),
-) -> Result<(), Error> {
-    let Some(broker) = &ctx.broker else {
-        return Err(Error::Unavailable(
-            "no message broker is configured".to_owned(),
-        ));
-    };
+    (document, workers): (&str, Workers<'_>),
+) -> Result<Vec<String>, Error> {
+    let Workers { managers, agents } = workers;
+    if managers.is_empty() && agents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let missing = || Error::Unavailable("no message broker is configured".to_owned());
+    let broker = ctx.broker.as_ref().ok_or_else(missing)?;
     let description = format!("Plugins task {task} rest token.");
     let (_, token) = tokens::create(ctx, caller, Some(description), Some(TOKEN_LIFE)).await?;
     let plugin: Value = serde_json::from_str(document).map_err(Error::internal)?;
@@ -139,13 +181,26 @@ pub(super) async fn tell(
         "target": managers,
     });
     let kwargs: Map<String, Value> = serde_json::from_value(kwargs).map_err(Error::internal)?;
+    let body = ServiceTask::new(task, kwargs).to_body();
+    if !managers.is_empty() {
+        broadcast(broker, &body).await?;
+    }
+    let mut untold = Vec::new();
+    for agent in agents {
+        let tenants = ctx.tenants.as_ref().ok_or_else(missing)?;
+        if !agents::tell(tenants, agent, &body).await? {
+            untold.push(agent.name.clone());
+        }
+    }
+    Ok(untold)
+}
+
+/// Tells the workers of all managers.
+async fn broadcast(broker: &Broker, body: &Value) -> Result<(), Error> {
     let message = Message {
         exchange: SERVICE_EXCHANGE.to_owned(),
         routing_key: SERVICE_ROUTING_KEY.to_owned(),
-        body: ServiceTask::new(task, kwargs)
-            .to_body()
-            .to_string()
-            .into_bytes(),
+        body: body.to_string().into_bytes(),
         reply_to: None,
         correlation_id: None,
         expiration_ms: None,
@@ -179,6 +234,10 @@ pub async fn report(
             "Expected exactly one of: agent, manager",
         ));
     }
+    note(ctx, caller, id, report).await
+}
+
+async fn note(ctx: &Context, caller: &Caller, id: &str, report: &Report) -> Result<(), Error> {
     ctx.store
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
@@ -188,12 +247,10 @@ pub async fn report(
             }
             let stream = stream(&plugin.tenant_name, &plugin.package_name);
             let event = PluginStateChanged {
-                id: id.to_owned(),
-                tenant: plugin.tenant_name,
                 manager: report.manager.clone(),
                 agent: report.agent.clone(),
-                state: report.state.clone(),
                 error: report.error.clone(),
+                ..changed(&plugin, report.state.clone())
             };
             let mut decision = Decision::nothing();
             decision.event(stream, Event::PluginStateChanged(event));

@@ -15,7 +15,6 @@ const FAILED: [&str; 5] = [
 impl Run<'_> {
     /// The blueprint is there afterwards; one of that name is taken as it is.
     pub(super) async fn upload(&mut self) -> Result<Value, Failure> {
-        self.require_local().await?;
         let config = self.blueprint_config().await?;
         let id = text(&config, "id").unwrap_or(self.instance_id()).to_owned();
         let archive = config.get("blueprint_archive").cloned().unwrap_or_default();
@@ -46,7 +45,7 @@ impl Run<'_> {
         self.await_uploaded(&id).await?;
         if super::is_given(&labels) && !flag(&config, "external_resource") {
             let body = json!({"labels": labels});
-            self.job.session.patch(&["blueprints", &id], &body).await?;
+            self.there.patch(&["blueprints", &id], &body).await?;
         }
         Ok(Value::Null)
     }
@@ -77,12 +76,12 @@ impl Run<'_> {
             false => self.job.resources().get(archive).await?,
         };
         let path = ["blueprints", id];
-        self.job.session.upload(&path, &query, content).await?;
+        self.there.upload(&path, &query, content).await?;
         Ok(())
     }
 
     async fn blueprint(&self, id: &str) -> Result<Option<Value>, Failure> {
-        match self.job.session.get(&["blueprints", id], &[]).await {
+        match self.there.get(&["blueprints", id], &[]).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -112,12 +111,7 @@ impl Run<'_> {
         let config = self.blueprint_config().await?;
         let runtime = object(self.runtime().await?.get("blueprint"));
         if let Some(id) = text(&runtime, "id").filter(|_| !flag(&config, "external_resource")) {
-            match self
-                .job
-                .session
-                .delete(&["blueprints", id], &Value::Null)
-                .await
-            {
+            match self.there.delete(&["blueprints", id], &Value::Null).await {
                 Ok(()) => self.say(format!("Deleted the blueprint {id}")).await,
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.code() == Some("dependent_exists_error") => {

@@ -1,7 +1,7 @@
 //! Components: deployments that live and die with a node instance of another one.
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Run, definite, flag, is_given, object, text};
+use super::{Failure, Run, definite, flag, object, text};
 
 const KIND: &str = "component";
 /// The id of the deployment that is being made; set before it is.
@@ -14,11 +14,9 @@ const SUFFIXES_MAX: usize = 10;
 impl Run<'_> {
     /// The component's deployment is there afterwards, with its environment.
     pub(super) async fn create(&mut self) -> Result<Value, Failure> {
-        self.require_local().await?;
-        if is_given(&self.property("plugins").await?) {
-            return definite("components cannot bring plugins along: upload them first");
-        }
+        self.note_manager().await?;
         self.make_secrets().await?;
+        self.bring_plugins().await?;
         let config = self.config("deployment").await?;
         let wanted = match self.deployment_id().await? {
             Some(id) => id,
@@ -67,7 +65,7 @@ impl Run<'_> {
             self.note().await?;
             let path = ["deployments", name.as_str()];
             let query = [("async_create", "true")];
-            match self.job.session.put_asking(&path, &query, &body).await {
+            match self.there.put_asking(&path, &query, &body).await {
                 Ok(_) => {
                     self.say(format!("Created the deployment {name}")).await;
                     return Ok(name);
@@ -93,7 +91,10 @@ impl Run<'_> {
 
     async fn new_deployment(&mut self, config: &Map<String, Value>) -> Result<Value, Failure> {
         let blueprint = object(self.runtime().await?.get("blueprint"));
-        let mut labels = vec![json!({"csys-obj-parent": self.own_deployment()})];
+        let mut labels = Vec::new();
+        if self.external.is_none() {
+            labels.push(json!({"csys-obj-parent": self.own_deployment()}));
+        }
         let more = config.get("labels").and_then(Value::as_array);
         labels.extend(more.cloned().unwrap_or_default());
         Ok(json!({
@@ -110,7 +111,7 @@ impl Run<'_> {
             return Ok(());
         }
         for key in wanted.keys() {
-            match self.job.session.get(&["secrets", key], &[]).await {
+            match self.there.get(&["secrets", key], &[]).await {
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
                 Ok(_) => return definite(format!("there is a secret `{key}` already")),
@@ -125,7 +126,7 @@ impl Run<'_> {
                 other => other.to_string(),
             };
             let body = json!({ "value": value });
-            self.job.session.put(&["secrets", key], &body).await?;
+            self.there.put(&["secrets", key], &body).await?;
         }
         Ok(())
     }
@@ -160,15 +161,11 @@ impl Run<'_> {
             self.depend_no_more(KIND, &id).await?;
         }
         self.delete_blueprint().await?;
+        self.take_plugins_away().await?;
         let secrets = self.runtime().await?.get(SECRETS).cloned();
         for key in secrets.iter().filter_map(Value::as_array).flatten() {
             let key = key.as_str().unwrap_or_default();
-            match self
-                .job
-                .session
-                .delete(&["secrets", key], &Value::Null)
-                .await
-            {
+            match self.there.delete(&["secrets", key], &Value::Null).await {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
             }
@@ -180,6 +177,7 @@ impl Run<'_> {
             "received_events",
             SECRETS,
             MARKER,
+            super::MANAGER,
         ] {
             runtime.shift_remove(name);
         }
@@ -200,8 +198,7 @@ impl Run<'_> {
             }
             if !is_asked {
                 self.say(format!("Deleting the deployment {id}")).await;
-                self.job
-                    .session
+                self.there
                     .delete(&["deployments", id], &Value::Null)
                     .await?;
                 is_asked = true;
@@ -221,7 +218,7 @@ impl Run<'_> {
             ("_sort", "-created_at"),
             ("_size", "1"),
         ];
-        let listed = self.job.session.get(&["executions"], &query).await?;
+        let listed = self.there.get(&["executions"], &query).await?;
         let latest = listed.pointer("/items/0");
         let field = |name: &str| latest.and_then(|latest| latest.get(name)?.as_str());
         Ok(match field("status") {

@@ -20,7 +20,8 @@ impl Run<'_> {
         deployment: &str,
         (workflow, arguments): (&str, Map<String, Value>),
     ) -> Result<bool, Failure> {
-        let begun = object(self.runtime().await?.get(MARKER));
+        let marker = self.noted_as(MARKER);
+        let begun = object(self.runtime().await?.get(&marker));
         let same = begun.get("workflow_id").and_then(Value::as_str) == Some(workflow);
         let begun = begun.get("id").and_then(Value::as_str);
         let id = match begun.filter(|_| same && self.job.resume) {
@@ -29,33 +30,68 @@ impl Run<'_> {
                 let mut body = arguments;
                 body.insert("deployment_id".to_owned(), deployment.into());
                 body.insert("workflow_id".to_owned(), workflow.into());
-                self.begin(workflow, Value::Object(body)).await?
+                let started = self.there.post(&["executions"], &body.into()).await?;
+                self.begun(workflow, started.get("id")).await?
             }
         };
-        let outcome = self.ended(&id).await;
-        if !matches!(outcome, Err(Failure::Killed)) {
-            self.runtime().await?.shift_remove(MARKER);
-        }
-        outcome
+        self.followed(&id).await
     }
 
-    async fn begin(&mut self, workflow: &str, body: Value) -> Result<String, Failure> {
-        let started = self.job.session.post(&["executions"], &body).await?;
-        let Some(id) = started.get("id").and_then(Value::as_str) else {
+    /// Updates a deployment as [`Self::workflow`] runs a workflow.
+    pub(super) async fn deployment_update(
+        &mut self,
+        deployment: &str,
+        body: Map<String, Value>,
+    ) -> Result<bool, Failure> {
+        let marker = self.noted_as(MARKER);
+        let begun = object(self.runtime().await?.get(&marker));
+        let begun = begun.get("id").and_then(Value::as_str);
+        let id = match begun.filter(|_| self.job.resume) {
+            Some(id) => id.to_owned(),
+            None => {
+                let path = ["deployment-updates", deployment, "update", "initiate"];
+                let started = self.there.post(&path, &body.into()).await?;
+                self.begun("update", started.get("execution_id")).await?
+            }
+        };
+        self.followed(&id).await
+    }
+
+    /// Notes what was started.
+    async fn begun(&mut self, workflow: &str, id: Option<&Value>) -> Result<String, Failure> {
+        let Some(id) = id.and_then(Value::as_str) else {
             return definite(format!("the workflow {workflow} was not started"));
         };
-        self.set(MARKER, json!({"id": id, "workflow_id": workflow}))
+        let marker = self.noted_as(MARKER);
+        self.set(&marker, json!({"id": id, "workflow_id": workflow}))
             .await?;
         self.note().await?;
         Ok(id.to_owned())
     }
 
+    /// Waits for the end of what was noted.
+    async fn followed(&mut self, id: &str) -> Result<bool, Failure> {
+        let outcome = self.ended(id).await;
+        if !matches!(outcome, Err(Failure::Killed)) {
+            let (marker, noted_as) = (self.noted_as(MARKER), self.noted_as(RECEIVED));
+            let runtime = self.runtime().await?;
+            runtime.shift_remove(&marker);
+            // nobody goes on with it, and there will be many
+            let mut received = object(runtime.get(&noted_as));
+            received.shift_remove(id);
+            match received.is_empty() {
+                true => runtime.shift_remove(&noted_as),
+                false => runtime.insert(noted_as, received.into()),
+            };
+        }
+        outcome
+    }
+
     /// Waits for the end of an execution, and passes on what it says.
     pub(super) async fn ended(&mut self, id: &str) -> Result<bool, Failure> {
-        let config = self.config("deployment").await?;
-        let passes_on = config.get("logs") != Some(&Value::Bool(false));
+        let passes_on = self.passes_on().await?;
         loop {
-            let found = self.job.session.get(&["executions", id], &[]).await?;
+            let found = self.there.get(&["executions", id], &[]).await?;
             let status = found.get("status").and_then(Value::as_str);
             let status = status.unwrap_or_default().to_owned();
             if passes_on {
@@ -74,6 +110,15 @@ impl Run<'_> {
         }
     }
 
+    /// Whether lines of other executions are passed on.
+    async fn passes_on(&mut self) -> Result<bool, Failure> {
+        let said = match self.is_relationship() {
+            true => self.job.task.inputs.get("redirect_logs").cloned(),
+            false => self.config("deployment").await?.get("logs").cloned(),
+        };
+        Ok(said != Some(Value::Bool(false)))
+    }
+
     /// Whether the operation's own execution is being cancelled.
     async fn is_cancelled(&self) -> Result<bool, Failure> {
         let Some(id) = self.job.task.context.execution_id.as_deref() else {
@@ -88,7 +133,8 @@ impl Run<'_> {
     }
 
     async fn pass_on(&mut self, id: &str) -> Result<(), Failure> {
-        let mut received = object(self.runtime().await?.get(RECEIVED));
+        let noted_as = self.noted_as(RECEIVED);
+        let mut received = object(self.runtime().await?.get(&noted_as));
         let known = received.get(id).and_then(Value::as_u64).unwrap_or_default();
         let mut count = usize::try_from(known).unwrap_or_default();
         loop {
@@ -99,7 +145,7 @@ impl Run<'_> {
                 ("_size", size.as_str()),
                 ("_sort", "reported_timestamp"),
             ];
-            let listed = self.job.session.get(&["events"], &query).await?;
+            let listed = self.there.get(&["events"], &query).await?;
             let lines = listed.get("items").and_then(Value::as_array);
             let lines = lines.map(Vec::as_slice).unwrap_or_default();
             for line in lines {
@@ -123,7 +169,7 @@ impl Run<'_> {
             }
         }
         received.insert(id.to_owned(), count.into());
-        self.set(RECEIVED, received).await
+        self.set(&noted_as, received).await
     }
 
     /// Parameters of the operation's own workflow, where the other one is the same.

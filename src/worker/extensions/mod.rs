@@ -3,11 +3,14 @@
 //! so they take no place among the processes, and each of them can be run again where an earlier
 //! run was interrupted.
 mod blueprint;
+mod change;
 mod component;
 mod dependency;
 mod deployment;
+mod drift;
 mod execution;
 mod password;
+mod plugins;
 mod shared_resource;
 
 use std::time::Duration;
@@ -16,15 +19,17 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::{
-    context::{Context, ContextError},
+    context::{Context, ContextError, Side},
     operation::Job,
     resources::ResourceError,
-    rest::RestError,
+    rest::{ClientError, RestError, Session},
     script::Done,
 };
 use crate::broker::wire::{OperationContext, Response, TaskError};
 
 const PLUGIN: &str = "cfy_extensions";
+/// Which other manager and tenant has the deployment; no such runtime property: ours.
+const MANAGER: &str = "_component_manager";
 /// How long others may take, unless the operation's inputs say something else; seconds.
 const TIMEOUT_S: f64 = 1_800.0;
 /// Between two looks at what is waited for; seconds.
@@ -39,10 +44,15 @@ pub(super) enum Operation {
     ComponentExecute,
     ComponentDelete,
     ComponentCheckStatus,
+    ComponentCheckDrift,
+    ComponentHeal,
+    ComponentUpdate,
     Refresh,
     Connect,
     Disconnect,
     SharedCheckStatus,
+    SharedCheckDrift,
+    SharedExecute,
     BlueprintUpload,
     BlueprintDelete,
     PasswordCreate,
@@ -64,10 +74,15 @@ impl Operation {
             "component.execute_start" => Self::ComponentExecute,
             "component.delete" => Self::ComponentDelete,
             "component.check_status" => Self::ComponentCheckStatus,
+            "component.check_drift" => Self::ComponentCheckDrift,
+            "component.heal" => Self::ComponentHeal,
+            "component.update" => Self::ComponentUpdate,
             "component.refresh" | "shared_resource.refresh" => Self::Refresh,
             "shared_resource.connect_deployment" => Self::Connect,
             "shared_resource.disconnect_deployment" => Self::Disconnect,
             "shared_resource.check_status" => Self::SharedCheckStatus,
+            "shared_resource.check_drift" => Self::SharedCheckDrift,
+            "shared_resource.execute_workflow" => Self::SharedExecute,
             "blueprint.upload" => Self::BlueprintUpload,
             "blueprint.delete" => Self::BlueprintDelete,
             "password_secret.create" => Self::PasswordCreate,
@@ -77,10 +92,25 @@ impl Operation {
         })
     }
 
+    /// Whether it is about resources that another manager may have.
+    fn is_about_deployments(self) -> bool {
+        !matches!(
+            self,
+            Self::PasswordCreate | Self::PasswordDelete | Self::PasswordValidate
+        )
+    }
+
     pub(super) async fn run(self, job: &Job) -> Done {
+        let is_relationship = job.task.context.related.is_some();
         let mut run = Run {
             job,
             context: Context::new(job.task.clone(), job.session.clone(), job.logger.clone()),
+            subject: match is_relationship {
+                true => Side::Target,
+                false => Side::Own,
+            },
+            there: job.session.clone(),
+            external: None,
             began: Instant::now(),
         };
         let outcome = run.perform(self).await;
@@ -124,6 +154,12 @@ impl From<ContextError> for Failure {
     }
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Definite(error.to_string())
+    }
+}
+
 impl From<ResourceError> for Failure {
     fn from(error: ResourceError) -> Self {
         Self::Definite(error.to_string())
@@ -139,11 +175,21 @@ fn definite<T>(message: impl Into<String>) -> Result<T, Failure> {
 struct Run<'j> {
     job: &'j Job,
     context: Context,
+    /// The instance that stands for a deployment: the operation's own, or the target of its
+    /// relationship.
+    subject: Side,
+    /// The manager and tenant that have the deployment.
+    there: Session,
+    /// Where that is, if it is not here.
+    external: Option<Map<String, Value>>,
     began: Instant,
 }
 
 impl Run<'_> {
     async fn perform(&mut self, operation: Operation) -> Result<Value, Failure> {
+        if operation.is_about_deployments() {
+            self.follow_client().await?;
+        }
         match operation {
             Operation::ComponentUpload | Operation::BlueprintUpload => self.upload().await,
             Operation::ComponentCreate => self.create().await,
@@ -152,6 +198,11 @@ impl Run<'_> {
             Operation::ComponentCheckStatus | Operation::SharedCheckStatus => {
                 self.check_status().await
             }
+            Operation::ComponentCheckDrift => self.check_component_drift().await,
+            Operation::ComponentHeal => self.heal().await,
+            Operation::ComponentUpdate => self.update().await,
+            Operation::SharedCheckDrift => self.check_shared_drift().await,
+            Operation::SharedExecute => self.execute_shared().await,
             Operation::Refresh => self.refresh().await,
             Operation::Connect => self.connect().await,
             Operation::Disconnect => self.disconnect().await,
@@ -175,7 +226,7 @@ impl Run<'_> {
     }
 
     async fn property(&mut self, name: &str) -> Result<Value, ContextError> {
-        let property = self.context.own_property(name).await?;
+        let property = self.context.property_of(self.subject, name).await?;
         Ok(property.unwrap_or_default())
     }
 
@@ -185,8 +236,26 @@ impl Run<'_> {
         Ok(object(config.get(part)))
     }
 
+    /// Where the operation keeps what it must find again. Of a relationship that is the source:
+    /// several may lead to one target at once.
     async fn runtime(&mut self) -> Result<&mut Map<String, Value>, ContextError> {
-        self.context.own_runtime().await
+        let side = match self.is_relationship() {
+            true => Side::Source,
+            false => Side::Own,
+        };
+        self.context.runtime_of(side).await
+    }
+
+    fn is_relationship(&self) -> bool {
+        self.subject == Side::Target
+    }
+
+    /// The name by which a note is kept. Several relationships of one source do not mix theirs up.
+    fn noted_as(&self, name: &str) -> String {
+        match self.is_relationship() {
+            true => format!("{name}_{}", self.context.instance_id(Side::Target)),
+            false => name.to_owned(),
+        }
     }
 
     async fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<(), Failure> {
@@ -209,13 +278,23 @@ impl Run<'_> {
         id.unwrap_or_default()
     }
 
-    /// Resources of other managers and tenants are out of reach.
-    async fn require_local(&mut self) -> Result<(), Failure> {
-        let client = object(Some(&self.given("client").await?));
-        if client.values().all(Value::is_null) {
+    /// Turns to the manager and tenant that `client` names, if it does.
+    async fn follow_client(&mut self) -> Result<(), Failure> {
+        let client = match self.is_relationship() {
+            // what the source has by that name is its own business
+            true => self.property("client").await?,
+            false => self.given("client").await?,
+        };
+        let mut client = object(Some(&client));
+        client.retain(|_, value| is_given(value));
+        if client.is_empty() {
             return Ok(());
         }
-        definite("resources of other managers and tenants cannot be used")
+        let own_hosts = &self.job.task.context.rest_host;
+        let elsewhere = self.job.session.elsewhere(&client, own_hosts).await?;
+        self.there = elsewhere.session;
+        self.external = elsewhere.is_external.then_some(elsewhere.shown);
+        Ok(())
     }
 
     async fn say(&self, text: impl Into<String>) {

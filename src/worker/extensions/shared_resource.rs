@@ -9,12 +9,12 @@ const KIND: &str = "sharedresource";
 
 impl Run<'_> {
     pub(super) async fn connect(&mut self) -> Result<Value, Failure> {
-        self.require_local().await?;
         let config = self.config("deployment").await?;
         let Some(id) = text(&config, "id").map(str::to_owned) else {
             return definite("no deployment is given");
         };
         let found = self.require_deployment(&id).await?;
+        self.note_manager().await?;
         self.set("deployment", json!({"id": id})).await?;
         if !is_active(&found) {
             if !has_label(&found, ("csys-obj-type", "on-demand-resource")) {
@@ -44,7 +44,12 @@ impl Run<'_> {
             self.uninstall(&id).await?;
         }
         let runtime = self.runtime().await?;
-        for name in ["deployment", "capabilities", "received_events"] {
+        for name in [
+            "deployment",
+            "capabilities",
+            "received_events",
+            super::MANAGER,
+        ] {
             runtime.shift_remove(name);
         }
         Ok(Value::Null)

@@ -3,7 +3,7 @@ use stratalog_projections::{At, View, views::executions::Execution};
 
 use crate::{
     auth::Caller,
-    commands::{deployments, executions::telemetry},
+    commands::{agents, deployments, executions::telemetry},
     context::Context,
     error::Error,
     store::Decision,
@@ -27,7 +27,8 @@ pub(super) async fn create(
     deployments::create_environment(ctx, caller, execution).await
 }
 
-/// Says what happens: the deployment goes together with the end of this execution.
+/// Says what happens, and removes what the deployment's agents have on RabbitMQ: the deployment
+/// goes, and they with it, together with the end of this execution.
 pub(super) async fn delete(
     ctx: &Context,
     caller: &Caller,
@@ -43,5 +44,5 @@ pub(super) async fn delete(
             Ok((decision, ()))
         })
         .await?;
-    Ok(())
+    agents::clear_deployment(ctx, (&execution.tenant_name, id)).await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::instance_of;
+use super::{instance_of, there};
 use crate::support::{
     env,
     manager::{Manager, until},
@@ -45,13 +45,6 @@ ctx instance runtime-properties said \"$GREETING\"
 
 async fn agents(manager: &Manager) -> Vec<Value> {
     manager.list("agents").await
-}
-
-/// What the management interface says of something.
-async fn there(path: &str) -> bool {
-    let url = format!("{}/api/{path}", env::amqp_management_url());
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    client.get(url).send().await.unwrap().status().is_success()
 }
 
 #[tokio::test(flavor = "multi_thread")]

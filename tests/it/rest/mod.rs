@@ -1,5 +1,6 @@
 //! The REST API, resource by resource, over HTTP.
 mod agents;
+mod at_once;
 mod bad_input;
 mod blueprints;
 mod client;

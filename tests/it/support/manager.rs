@@ -142,7 +142,7 @@ impl Manager {
     }
 
     /// Uploads a blueprint of some files.
-    pub(crate) async fn upload(&self, id: &str, files: &[(&str, &str)]) {
+    pub(crate) async fn upload<C: AsRef<[u8]>>(&self, id: &str, files: &[(&str, C)]) {
         let path = format!("blueprints/{id}?application_file_name=blueprint.yaml");
         let upload = self.server.request(Method::PUT, &path);
         let upload = upload.header("Content-Type", "application/octet-stream");
@@ -151,7 +151,7 @@ impl Manager {
     }
 
     /// Uploads a blueprint of some files and creates a deployment `id` from it.
-    pub(crate) async fn deploy(&self, id: &str, files: &[(&str, &str)]) {
+    pub(crate) async fn deploy<C: AsRef<[u8]>>(&self, id: &str, files: &[(&str, C)]) {
         self.upload(id, files).await;
         let body = json!({"blueprint_id": id, "inputs": {}});
         let (status, created) = self
@@ -226,18 +226,18 @@ pub(crate) async fn until(holds: impl AsyncFn() -> bool) {
 }
 
 /// A `tar.gz` with one directory.
-pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn archive<C: AsRef<[u8]>>(files: &[(&str, C)]) -> Vec<u8> {
     let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut tar = tar::Builder::new(gzip);
     for (name, content) in files {
         let mut path = String::from("blueprint/");
         write!(path, "{name}").unwrap();
         let mut header = tar::Header::new_gnu();
+        let content = content.as_ref();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        tar.append_data(&mut header, path, content.as_bytes())
-            .unwrap();
+        tar.append_data(&mut header, path, content).unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
 }

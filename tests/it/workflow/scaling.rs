@@ -185,3 +185,113 @@ async fn one_modification_at_a_time_ends_once() {
     assert_eq!(manager.position().await, position);
     manager.stop().await;
 }
+
+fn ids(instances: &[Value]) -> Vec<String> {
+    let id = |instance: &Value| instance["id"].as_str().unwrap().to_owned();
+    instances.iter().map(id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn excluded_instances_stay() {
+    let manager = installed("#!/bin/bash\n").await;
+    let end = scaled(&manager, json!({"scalable_entity_name": "app", "delta": 3})).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let all = ids(&instances(&manager, "app").await);
+    for (parameters, words) in [
+        (
+            json!({"delta": 1, "exclude_instances": [all[0]]}),
+            "negative",
+        ),
+        (
+            json!({"delta": -3, "exclude_instances": [all[0], all[1]]}),
+            "only 1 are to stay",
+        ),
+        (
+            json!({"delta": -1, "exclude_instances": ["nosuch"]}),
+            "nosuch",
+        ),
+        (
+            json!({"delta": -1, "scale_compute": true, "exclude_instances": [all[0]]}),
+            "scale_compute",
+        ),
+    ] {
+        let mut parameters = parameters;
+        parameters["scalable_entity_name"] = "app".into();
+        let end = scaled(&manager, parameters).await;
+        assert_eq!(end["status"], "failed", "{end}");
+        assert!(end["error"].as_str().unwrap().contains(words), "{end}");
+    }
+    assert_eq!(ids(&instances(&manager, "app").await), all);
+    let fewer = json!({
+        "scalable_entity_name": "app", "delta": -2, "exclude_instances": [all[0], all[3]],
+    });
+    let end = scaled(&manager, fewer).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let mut left = ids(&instances(&manager, "app").await);
+    let mut expected = vec![all[0].clone(), all[3].clone()];
+    left.sort();
+    expected.sort();
+    assert_eq!(left, expected);
+    // one alone may stand for itself
+    let fewer = json!({
+        "scalable_entity_name": "app", "delta": -1, "exclude_instances": all[3],
+    });
+    let end = scaled(&manager, fewer).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    assert_eq!(ids(&instances(&manager, "app").await), [all[3].clone()]);
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_half_way_is_aborted_only_when_that_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let marker = directory.path().join("one");
+    let create = format!("#!/bin/bash\nmkdir {}\n", marker.display());
+    let manager = installed(&create).await;
+    let before = ids(&instances(&manager, "frail").await);
+    let half = json!({"scalable_entity_name": "frail", "rollback_if_failed": false});
+    let end = scaled(&manager, half).await;
+    assert_eq!(end["status"], "failed", "{end}");
+    let left = instances(&manager, "frail").await;
+    assert_eq!(left.len(), 2, "{left:?}");
+    let added = left
+        .iter()
+        .find(|one| one["id"] != before[0].as_str())
+        .unwrap();
+    assert_eq!(added["state"], "creating", "{added}");
+    let modification = manager.list("deployment-modifications").await.remove(0);
+    assert_eq!(modification["status"], "started", "{modification}");
+
+    // others wait until it is dealt with
+    let end = scaled(&manager, json!({"scalable_entity_name": "app"})).await;
+    assert_eq!(end["status"], "failed", "{end}");
+    let error = end["error"].as_str().unwrap();
+    assert!(
+        error.contains(modification["id"].as_str().unwrap()),
+        "{error}"
+    );
+    assert_eq!(instances(&manager, "app").await.len(), 1);
+
+    std::fs::remove_dir(&marker).unwrap();
+    let again = json!({"scalable_entity_name": "frail", "abort_started": true});
+    let end = scaled(&manager, again).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let now = instances(&manager, "frail").await;
+    assert_eq!(now.len(), 2, "{now:?}");
+    assert!(now.iter().all(|one| one["state"] == "started"), "{now:?}");
+    assert!(ids(&now).contains(&before[0]));
+    assert!(!ids(&now).contains(&added["id"].as_str().unwrap().to_owned()));
+    let aborted = manager
+        .get(&format!(
+            "deployment-modifications/{}",
+            modification["id"].as_str().unwrap()
+        ))
+        .await;
+    assert_eq!(aborted["status"], "rolledback", "{aborted}");
+    let node = manager
+        .list("nodes?deployment_id=dep&id=frail")
+        .await
+        .remove(0);
+    assert_eq!(node["planned_number_of_instances"], 2, "{node}");
+    manager.stop().await;
+}
