@@ -41,6 +41,8 @@ pub enum AdminError {
         status: StatusCode,
         body: String,
     },
+    #[error("there is a user `{0}` already who is no agent of this tenant")]
+    NoAgent(String),
     #[error("cannot use the CA file {path}")]
     CaFile {
         path: PathBuf,
@@ -120,7 +122,7 @@ impl Admin {
         self.permit(&vhost, &self.options.username, &Permissions::all())
             .await?;
         self.copy_policies(&vhost).await?;
-        self.put_user(&user, password).await?;
+        self.put_user(&user, password, "").await?;
         self.permit(&vhost, &user, &Permissions::all()).await?;
         self.permit("/", &user, &Permissions::send_only(TENANT_TELEMETRY))
             .await
@@ -132,9 +134,12 @@ impl Admin {
         self.delete(&path(&["users", &tenant_user(tenant)])).await
     }
 
-    /// An agent's user, allowed to use its own exchange and queues only.
+    /// An agent's user, allowed to use its own exchange and queues only. Whoever is no agent of the
+    /// tenant, by the tag that is given here, is not touched.
     pub async fn ensure_agent(&self, agent: &AgentUser<'_>) -> Result<(), AdminError> {
-        self.put_user(agent.username, agent.password).await?;
+        self.check_agent(agent).await?;
+        let tag = agent_tag(agent.tenant);
+        self.put_user(agent.username, agent.password, &tag).await?;
         let own = Permissions::same(&agent_pattern(agent.exchange));
         self.permit(&tenant_vhost(agent.tenant), agent.username, &own)
             .await?;
@@ -146,7 +151,16 @@ impl Admin {
         .await
     }
 
-    /// Removes the agent's exchange, queues and user.
+    /// Refuses a user who is there already and no agent of the tenant.
+    pub async fn check_agent(&self, agent: &AgentUser<'_>) -> Result<(), AdminError> {
+        let tags = self.tags(agent.username).await?;
+        match tags.is_some_and(|tags| !tags.contains(&agent_tag(agent.tenant))) {
+            true => Err(AdminError::NoAgent(agent.username.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes the agent's exchange and queues, and its user if it is one of the tenant's agents.
     pub async fn delete_agent(
         &self,
         tenant: &str,
@@ -159,7 +173,29 @@ impl Admin {
             self.delete(&path(&["queues", &vhost, &format!("{exchange}_{suffix}")]))
                 .await?;
         }
-        self.delete(&path(&["users", username])).await
+        let tags = self.tags(username).await?;
+        match tags.is_some_and(|tags| tags.contains(&agent_tag(tenant))) {
+            true => self.delete(&path(&["users", username])).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The tags of a user, if there is one.
+    async fn tags(&self, user: &str) -> Result<Option<Vec<String>>, AdminError> {
+        let found = match self.get(&path(&["users", user])).await {
+            Ok(found) => found,
+            Err(AdminError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // older versions answer with one text
+        let tags = found.get("tags");
+        let text = tags.and_then(Value::as_str).unwrap_or_default();
+        let list = tags.and_then(Value::as_array).into_iter().flatten();
+        let list = list.filter_map(Value::as_str).chain(text.split(','));
+        Ok(Some(list.map(str::to_owned).collect()))
     }
 
     pub async fn vhosts(&self) -> Result<Vec<String>, AdminError> {
@@ -185,10 +221,10 @@ impl Admin {
         }
     }
 
-    async fn put_user(&self, user: &str, password: &str) -> Result<(), AdminError> {
+    async fn put_user(&self, user: &str, password: &str, tags: &str) -> Result<(), AdminError> {
         self.put(
             &path(&["users", user]),
-            &json!({"password": password, "tags": ""}),
+            &json!({"password": password, "tags": tags}),
         )
         .await
     }
@@ -303,6 +339,11 @@ pub fn tenant_vhost(tenant: &str) -> String {
 
 pub fn tenant_user(tenant: &str) -> String {
     format!("rabbitmq_user_{tenant}")
+}
+
+/// What tells agents' users of a tenant from all others.
+fn agent_tag(tenant: &str) -> String {
+    format!("agent_of_{tenant}")
 }
 
 /// A password for a tenant's or agent's user.

@@ -354,10 +354,30 @@ async fn tenants_and_agents_get_their_users() {
     for name in ["vm_a1xb", "vm_a1.b_other", "other", "cloudify-logs2"] {
         assert!(!pattern.is_match(name), "{name}");
     }
+    // nobody else is taken for an agent, nor are agents of others
+    let of_another = admin::AgentUser {
+        tenant: "another",
+        ..agent
+    };
+    let not_an_agent = admin::AgentUser {
+        username: &user,
+        ..agent
+    };
+    for stranger in [of_another, not_an_agent] {
+        let refused = admin.ensure_agent(&stranger).await.unwrap_err();
+        assert!(matches!(refused, AdminError::NoAgent(_)), "{refused}");
+        let (of, name) = (stranger.tenant, stranger.username);
+        admin.delete_agent(of, name, "none").await.unwrap();
+    }
+    // lists are remembered by RabbitMQ for a while, single answers are not
+    for name in [&username, &user] {
+        assert!(admin.permissions("/", name).await.unwrap().is_some());
+    }
     admin
         .delete_agent(&tenant, &username, "vm_a1.b")
         .await
         .unwrap();
+    assert_eq!(admin.permissions("/", &username).await.unwrap(), None);
     admin.delete_tenant(&tenant).await.unwrap();
     admin.delete_tenant(&tenant).await.unwrap();
     assert!(!admin.vhosts().await.unwrap().contains(&vhost));

@@ -19,10 +19,10 @@ pub(super) use news::{tell, tell_all};
 use super::{deployments, ids, node_instances, visibility};
 use crate::{
     auth::{Caller, Permission},
-    broker::admin::AgentUser,
+    broker::{Admin, AdminError, admin::AgentUser},
     clock,
     context::Context,
-    error::Error,
+    error::{Error, ErrorCode},
     store::{Decision, View},
 };
 
@@ -125,6 +125,10 @@ pub async fn create(
     check_state(&new.state)?;
     let tenant = caller.tenant()?;
     let visibility = visibility::of_new(caller, new.visibility.as_deref(), None)?;
+    let user = match new.create_rabbitmq_user {
+        true => Some(user_of(ctx, tenant, new).await?),
+        false => None,
+    };
     let decide = async |view: Arc<View>| {
         let view = &*view;
         let mut decision = Decision::nothing();
@@ -162,8 +166,9 @@ pub async fn create(
         Ok((decision, true))
     };
     let (_, is_new) = ctx.store.command(&caller.meta(), None, decide).await?;
-    if new.create_rabbitmq_user {
-        ensure_user(ctx, tenant, new).await?;
+    // the installer waits for it, so a failure is told
+    if let Some((admin, user)) = user {
+        admin.ensure_agent(&user).await.map_err(refused)?;
     }
     if !is_new {
         return Ok(None);
@@ -174,8 +179,15 @@ pub async fn create(
     Ok(Some(row.resource()?))
 }
 
-/// Makes the agent's user on RabbitMQ; the installer waits for it, so a failure is told.
-async fn ensure_user(ctx: &Context, tenant: &str, new: &NewAgent) -> Result<(), Error> {
+/// The user that an agent is to have on RabbitMQ, with who makes it; nothing is made yet.
+///
+/// # Errors
+/// 400 where something is missing, 409 for a user who is no agent of the tenant.
+async fn user_of<'a>(
+    ctx: &'a Context,
+    tenant: &'a str,
+    new: &'a NewAgent,
+) -> Result<(&'a Admin, AgentUser<'a>), Error> {
     let Some(admin) = &ctx.broker_admin else {
         return Err(Error::bad_parameters(
             "The message broker's management interface is not configured",
@@ -197,7 +209,15 @@ async fn ensure_user(ctx: &Context, tenant: &str, new: &NewAgent) -> Result<(), 
         password,
         exchange,
     };
-    admin.ensure_agent(&user).await.map_err(Error::internal)
+    admin.check_agent(&user).await.map_err(refused)?;
+    Ok((admin, user))
+}
+
+fn refused(error: AdminError) -> Error {
+    match error {
+        AdminError::NoAgent(_) => Error::refused(ErrorCode::Conflict, error.to_string()),
+        other => Error::internal(other),
+    }
 }
 
 /// The agent with its password on RabbitMQ, for those who reach it.

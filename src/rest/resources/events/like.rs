@@ -1,4 +1,4 @@
-//! SQL's `ILIKE`: the caller supplies the wildcards `%` and `_`; a backslash takes their meaning away.
+//! SQL's `ILIKE`: the caller supplies the wildcards `%` and `_`; a backslash makes them plain.
 use regex::{Regex, RegexBuilder, bytes};
 use stratalog_schema::events::TelemetryRecord;
 
