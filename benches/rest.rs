@@ -216,7 +216,6 @@ fn label(key: &str, value: String) -> Label {
         value,
         created_at_ms: BEGIN_MS,
         created_by: "admin".to_owned(),
-        ..Label::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use stratalog_projections::{
-    At,
+    At, View as ViewName,
     views::{blueprints::Blueprint, deployments::Deployment, executions::Execution, scoped},
 };
 use stratalog_schema::{
@@ -13,7 +13,7 @@ use stratalog_schema::{
     events::{DeploymentChanged, Labels},
 };
 
-use super::{PARENT_LABEL, load, patch::require_parents, settings::Settings, stream};
+use super::{PARENT_LABEL, belonging, load, patch::require_parents, settings::Settings, stream};
 use crate::{
     auth::Caller,
     clock,
@@ -76,6 +76,11 @@ pub async fn create_environment(
             let deployment = load(view, tenant, id).await?;
             let mut decision = Decision::nothing();
             decision.rests_on(view, stream(tenant, id)).await?;
+            // all of it comes in one append: another manager may have been faster
+            let nodes = belonging(ViewName::Nodes, (tenant, id));
+            if view.count(&nodes).await? > 0 {
+                return Ok((Decision::nothing(), ()));
+            }
             decide(
                 view,
                 &mut decision,

@@ -82,7 +82,7 @@ fn blueprints(ctx: &Arc<Context>) -> Route {
                 listing.query.conditions.push(shown);
                 answer(&req, listing).await
             };
-            remembered(&req, &ViewName::ALL, make).await
+            remembered(&req, &ViewName::ALL, Box::pin(make)).await
         })
         .map(reply::ok)
         .boxed()
