@@ -7,6 +7,7 @@ use rand::{Rng, distr::Distribution};
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PASSWORD_LEN: usize = 32;
@@ -341,9 +342,11 @@ pub fn tenant_user(tenant: &str) -> String {
     format!("rabbitmq_user_{tenant}")
 }
 
-/// What tells agents' users of a tenant from all others.
+/// What tells agents' users of a tenant from all others. RabbitMQ does not keep every character of
+/// a tag as it is.
 fn agent_tag(tenant: &str) -> String {
-    format!("agent_of_{tenant}")
+    let digest = Sha256::digest(tenant);
+    format!("agent_of_{}", hex::encode(digest))
 }
 
 /// A password for a tenant's or agent's user.
