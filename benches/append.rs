@@ -14,7 +14,7 @@ use stratalog::{
 };
 use stratalog_schema::{
     Category, Meta, StreamId,
-    events::{NodeInstance, NodeInstanceChanged, NodeInstancesCreated, Scope, TelemetryRecord},
+    events::{NodeInstance, NodeInstanceChanged, NodeInstancesCreated, TelemetryRecord},
 };
 use support::Times;
 use uuid::Uuid;
@@ -57,11 +57,7 @@ fn instances() -> Append {
     };
     let created = NodeInstancesCreated {
         deployment_id: "bench".to_owned(),
-        scope: Some(Scope {
-            tenant: TENANT.to_owned(),
-            visibility: "tenant".to_owned(),
-            created_by: "admin".to_owned(),
-        }),
+        scope: Some(support::scope(TENANT)),
         instances: (0..WRITERS_MAX).map(instance).collect(),
     };
     let stream = StreamId::scoped(Category::Deployment, TENANT, "bench");

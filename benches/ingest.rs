@@ -15,10 +15,7 @@ use stratalog::{
     log::{Append, NewEvent},
     server::{self, Running},
 };
-use stratalog_schema::{
-    Category, Event, Meta, StreamId,
-    events::{ExecutionCreated, Scope},
-};
+use stratalog_schema::{Category, Event, Meta, StreamId, events::ExecutionCreated};
 
 const TENANT: &str = "default_tenant";
 const EXECUTION: &str = "01890000-0000-7000-8000-000000000000";
@@ -45,11 +42,7 @@ async fn manager(data: &std::path::Path) -> Running {
 fn execution() -> Append {
     let created = ExecutionCreated {
         id: EXECUTION.to_owned(),
-        scope: Some(Scope {
-            tenant: TENANT.to_owned(),
-            visibility: "tenant".to_owned(),
-            created_by: "admin".to_owned(),
-        }),
+        scope: Some(support::scope(TENANT)),
         workflow_id: "install".to_owned(),
         status: "terminated".to_owned(),
         parameters_json: "{}".to_owned(),

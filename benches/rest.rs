@@ -22,7 +22,7 @@ use stratalog::{
 use stratalog_schema::{
     Category, Event, Meta, StreamId,
     events::{
-        DeploymentCreated, ExecutionCreated, Label, NodeInstance, NodeInstancesCreated, Scope,
+        DeploymentCreated, ExecutionCreated, Label, NodeInstance, NodeInstancesCreated,
         TelemetryRecord,
     },
 };
@@ -190,14 +190,6 @@ fn execution_id(nth: usize) -> String {
     format!("01890000-0000-7000-8000-{nth:012}")
 }
 
-fn scope() -> Option<Scope> {
-    Some(Scope {
-        tenant: TENANT.to_owned(),
-        visibility: "tenant".to_owned(),
-        created_by: "admin".to_owned(),
-    })
-}
-
 fn append(events: Vec<NewEvent>, telemetry: Vec<TelemetryRecord>) -> Append {
     Append {
         meta: Meta {
@@ -223,7 +215,7 @@ fn deployment(nth: usize) -> NewEvent {
     let id = format!("d{nth}");
     let created = DeploymentCreated {
         id: id.clone(),
-        scope: scope(),
+        scope: Some(support::scope(TENANT)),
         blueprint_id: format!("b{}", nth % 100),
         // another order than that of creation
         display_name: format!("service {}", nth * 7_919 % 100_003),
@@ -255,7 +247,7 @@ fn instances(nth: usize) -> NewEvent {
     };
     let created = NodeInstancesCreated {
         deployment_id: deployment_id.clone(),
-        scope: scope(),
+        scope: Some(support::scope(TENANT)),
         instances: (0..100).map(instance).collect(),
     };
     let stream = StreamId::scoped(Category::Deployment, TENANT, &deployment_id);
@@ -267,7 +259,7 @@ fn execution(nth: usize) -> NewEvent {
     let at_ms = BEGIN_MS + nth as i64 * 1_000;
     let created = ExecutionCreated {
         id: id.clone(),
-        scope: scope(),
+        scope: Some(support::scope(TENANT)),
         workflow_id: WORKFLOWS[nth % 4].to_owned(),
         status: "terminated".to_owned(),
         parameters_json: "{}".to_owned(),

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use stratalog_schema::events::Scope;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
@@ -32,6 +33,16 @@ pub(crate) async fn database() -> String {
     let mut url = url::Url::parse(&cluster).unwrap();
     url.set_path(&name);
     url.into()
+}
+
+/// What rows of a tenant have for everybody in it.
+#[allow(dead_code, reason = "not every benchmark has rows")]
+pub(crate) fn scope(tenant: &str) -> Scope {
+    Scope {
+        tenant: tenant.to_owned(),
+        visibility: "tenant".to_owned(),
+        created_by: "admin".to_owned(),
+    }
 }
 
 /// Times of single requests within one measurement.

@@ -55,9 +55,9 @@ pub fn create_indexes(schema: &str, view: View) -> String {
     );
     // the order of lists, with what decides who may see a row: pages end early, and totals are
     // counted without the rows, of those with a flag, too
-    let order = match def.column("created_at") {
-        Some(_) => "created_at, born, key",
-        None => "born, key",
+    let ties = match def.column("created_at") {
+        Some(_) => "created_at, born",
+        None => "born",
     };
     let flags = def
         .columns
@@ -65,7 +65,7 @@ pub fn create_indexes(schema: &str, view: View) -> String {
         .filter(|column| column.kind == Kind::Bool);
     let flags: String = flags.map(|flag| format!(", \"{}\"", flag.name)).collect();
     sql += &format!(
-        "CREATE INDEX {name}_order ON {schema}.{name} ({order}) \
+        "CREATE INDEX {name}_order ON {schema}.{name} ({ties}, key) \
          INCLUDE (tenant, visibility, created_by{flags}) {current};"
     );
     // one that is global is looked for by its id, in whatever tenant it is
@@ -77,10 +77,6 @@ pub fn create_indexes(schema: &str, view: View) -> String {
         );
     }
     // many rows may be equal: ties are broken within the index
-    let ties = match def.column("created_at") {
-        Some(_) => "created_at, born",
-        None => "born",
-    };
     for column in def.columns.iter().filter(|column| column.sorted) {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} (\"{column}\", {ties}) {current};",

@@ -183,13 +183,8 @@ impl Admin {
 
     /// The tags of a user, if there is one.
     async fn tags(&self, user: &str) -> Result<Option<Vec<String>>, AdminError> {
-        let found = match self.get(&path(&["users", user])).await {
-            Ok(found) => found,
-            Err(AdminError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(found) = self.find(&path(&["users", user])).await? else {
+            return Ok(None);
         };
         // older versions answer with one text
         let tags = found.get("tags");
@@ -212,14 +207,8 @@ impl Admin {
         vhost: &str,
         user: &str,
     ) -> Result<Option<Permissions>, AdminError> {
-        match self.get(&path(&["permissions", vhost, user])).await {
-            Ok(found) => Ok(serde_json::from_value(found).ok()),
-            Err(AdminError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = self.find(&path(&["permissions", vhost, user])).await?;
+        Ok(found.and_then(|found| serde_json::from_value(found).ok()))
     }
 
     async fn put_user(&self, user: &str, password: &str, tags: &str) -> Result<(), AdminError> {
@@ -263,6 +252,18 @@ impl Admin {
             .json()
             .await
             .map_err(|error| AdminError::Unreachable(Some(error)))
+    }
+
+    /// What is there, if anything is.
+    async fn find(&self, path: &str) -> Result<Option<Value>, AdminError> {
+        match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(AdminError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn put(&self, path: &str, body: &Value) -> Result<(), AdminError> {

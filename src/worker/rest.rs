@@ -266,30 +266,15 @@ impl Session {
         json_of(self.send(&target, request).await?).await
     }
 
-    /// Puts a file there.
+    /// Puts a file there, or posts it to be taken in.
     pub(super) async fn upload(
         &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-        content: Bytes,
-    ) -> Result<Value, RestError> {
-        let target = self.api(path);
-        let request = |url: &str| {
-            let request = self.request(Method::PUT, url).query(query);
-            request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
-        };
-        json_of(self.send(&target, request).await?).await
-    }
-
-    /// Hands a file over to be taken in.
-    pub(super) async fn submit(
-        &self,
-        path: &[&str],
+        (method, path): (Method, &[&str]),
         query: &[(&str, &str)],
         content: Bytes,
     ) -> Result<Value, RestError> {
         let request = |url: &str| {
-            let request = self.request(Method::POST, url).query(query);
+            let request = self.request(method.clone(), url).query(query);
             request.timeout(DOWNLOAD_TIMEOUT).body(content.clone())
         };
         json_of(self.send(&self.api(path), request).await?).await

@@ -13,6 +13,7 @@ mod inputs;
 mod rollback;
 mod scaling;
 mod shared_resources;
+mod two_managers;
 mod updating;
 
 use std::time::{Duration, Instant};

@@ -47,7 +47,8 @@ struct Parameters {
     display_name: Option<String>,
 }
 
-/// Makes the environment of a deployment on behalf of its execution.
+/// Makes the environment of a deployment on behalf of its execution, unless a former runner or
+/// another manager's has made it.
 ///
 /// # Errors
 /// `DeploymentCreation` with what the execution fails with; anything else may be tried again.
@@ -64,6 +65,10 @@ pub async fn create_environment(
         .map_or("{}", |json| json.get());
     let parameters: Parameters = serde_json::from_str(parameters).map_err(Error::internal)?;
     let view = ctx.store.read(At::Now).await?;
+    if is_made(&view, (tenant, id)).await? {
+        drop(view.finish().await?);
+        return Ok(());
+    }
     let deployment = load(&view, tenant, id).await?;
     let blueprint = blueprint(&view, caller, &deployment).await?;
     let secrets = secrets::existing(&view, caller, tenant).await?;
@@ -76,9 +81,8 @@ pub async fn create_environment(
             let deployment = load(view, tenant, id).await?;
             let mut decision = Decision::nothing();
             decision.rests_on(view, stream(tenant, id)).await?;
-            // all of it comes in one append: another manager may have been faster
-            let nodes = belonging(ViewName::Nodes, (tenant, id));
-            if view.count(&nodes).await? > 0 {
+            // another manager may have been faster
+            if is_made(view, (tenant, id)).await? {
                 return Ok((Decision::nothing(), ()));
             }
             decide(
@@ -97,6 +101,11 @@ pub async fn create_environment(
         })
         .await?;
     Ok(())
+}
+
+/// All of an environment is made in one append: if there are nodes, somebody has made it.
+async fn is_made(view: &Reader, of: (&str, &str)) -> Result<bool, Error> {
+    Ok(view.count(&belonging(ViewName::Nodes, of)).await? > 0)
 }
 
 /// The blueprint of a deployment, if the caller may see it.

@@ -1,4 +1,5 @@
 //! The blueprints of components, and blueprints as nodes.
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Run, definite, flag, object, text};
@@ -76,7 +77,8 @@ impl Run<'_> {
             false => self.job.resources().get(archive).await?,
         };
         let path = ["blueprints", id];
-        self.there.upload(&path, &query, content).await?;
+        let to = (Method::PUT, path.as_slice());
+        self.there.upload(to, &query, content).await?;
         Ok(())
     }
 

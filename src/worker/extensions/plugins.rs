@@ -3,6 +3,7 @@
 use std::io::{self, Cursor, Write};
 
 use bytes::Bytes;
+use http::Method;
 use serde_json::{Map, Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -18,7 +19,8 @@ impl Run<'_> {
         for (name, files) in &wanted {
             let content = self.plugin_archive(name, &object(Some(files))).await?;
             let query = [("visibility", "tenant")];
-            let uploaded = self.there.submit(&["plugins"], &query, content).await;
+            let to = (Method::POST, ["plugins"].as_slice());
+            let uploaded = self.there.upload(to, &query, content).await;
             let uploaded = match uploaded {
                 // of this or of an earlier run
                 Err(error) if error.code() == Some("conflict_error") => {

@@ -5,7 +5,7 @@ use stratalog_projections::views::executions::Execution;
 
 use crate::{
     auth::Caller,
-    commands::{blueprints, deployment_updates, log_bundles, snapshots},
+    commands::{blueprints, deployment_updates, deployments, log_bundles, snapshots},
     context::Context,
     error::{Error, ErrorCode},
 };
@@ -19,7 +19,9 @@ pub(super) async fn run(ctx: &Context, execution: &Execution) -> Result<(), Erro
     let caller = Caller::system(tenant).for_execution(&execution.id, tenant);
     match execution.workflow_id.as_str() {
         "upload_blueprint" => blueprints::process_upload(ctx, &caller, execution).await,
-        "create_deployment_environment" => environment::create(ctx, &caller, execution).await,
+        "create_deployment_environment" => {
+            deployments::create_environment(ctx, &caller, execution).await
+        }
         "delete_deployment_environment" => environment::delete(ctx, &caller, execution).await,
         "create_snapshot" => snapshots::make(ctx, &caller, execution).await,
         "create_log_bundle" => log_bundles::make(ctx, &caller, execution).await,

@@ -2,21 +2,12 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{blueprint, deployment};
+use super::{deployment, inter_deployment_dependencies::started};
 use crate::support::server::{Answer, TestServer};
 
 /// How often it is tried. Which of the two comes first is chance.
 const ROUNDS: usize = 40;
 const IDD: &str = "deployments/inter-deployment-dependencies";
-
-async fn started(ids: &[&str]) -> TestServer {
-    let server = TestServer::start().await;
-    blueprint(&server, "bp").await;
-    for id in ids {
-        deployment(&server, "bp", id).await;
-    }
-    server
-}
 
 async fn under(server: &TestServer, id: &str, parents: &[&str]) -> Answer {
     let label = |parent: &&str| json!({"csys-obj-parent": parent});

@@ -8,7 +8,7 @@ use crate::support::server::{Answer, TestServer};
 const PATH: &str = "deployments/inter-deployment-dependencies";
 
 /// Some deployments.
-async fn started(ids: &[&str]) -> TestServer {
+pub(super) async fn started(ids: &[&str]) -> TestServer {
     let server = TestServer::start().await;
     blueprint(&server, "bp").await;
     for id in ids {

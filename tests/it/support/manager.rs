@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stratalog::{
     commands::execution_end,
     config::{Hidden, Settings},
+    server::{self, Running},
 };
 use stratalog_projections::At;
 
@@ -75,6 +76,17 @@ impl Manager {
             server: self.server.restart_with(adjust).await,
             ..self
         }
+    }
+
+    /// Another manager over the same database, broker and files.
+    pub(crate) async fn beside(&self) -> Running {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings {
+            rest_listen: any,
+            internal_listen: any,
+            ..self.settings().clone()
+        };
+        server::start(settings).await.unwrap()
     }
 
     /// The tenant it works in.
@@ -173,6 +185,20 @@ impl Manager {
         let (status, execution) = self.call("POST", "executions", Some(body)).await;
         assert_eq!(status, 201, "{execution}");
         execution["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a workflow to its end; the execution then.
+    pub(crate) async fn run(&self, deployment: &str, workflow: &str, more: Value) -> Value {
+        let id = self.start(deployment, workflow, more).await;
+        self.end(&id).await
+    }
+
+    /// The one instance of a node.
+    pub(crate) async fn instance(&self, deployment: &str, node: &str) -> Value {
+        let path = format!("node-instances?deployment_id={deployment}&node_id={node}");
+        let mut found = self.list(&path).await;
+        assert_eq!(found.len(), 1, "{node}: {found:?}");
+        found.remove(0)
     }
 
     /// Where the log ends.

@@ -54,13 +54,11 @@ capabilities:
 ";
 
 async fn run(manager: &Manager, workflow: &str) -> Value {
-    let id = manager.start("whole", workflow, json!({})).await;
-    manager.end(&id).await
+    manager.run("whole", workflow, json!({})).await
 }
 
 async fn instance(manager: &Manager) -> Value {
-    let path = "node-instances?deployment_id=whole&node_id=part";
-    manager.list(path).await.remove(0)
+    manager.instance("whole", "part").await
 }
 
 /// What a check of drift finds.

@@ -56,8 +56,7 @@ capabilities:
 ";
 
 async fn run(manager: &Manager, deployment: &str, workflow: &str) {
-    let id = manager.start(deployment, workflow, json!({})).await;
-    let end = manager.end(&id).await;
+    let end = manager.run(deployment, workflow, json!({})).await;
     assert_eq!(
         end["status"], "terminated",
         "{workflow} of {deployment}: {end}"

@@ -53,8 +53,7 @@ async fn consumers(manager: &Manager, id: &str) -> Vec<Value> {
 }
 
 async fn run(manager: &Manager, deployment: &str, workflow: &str) -> Value {
-    let id = manager.start(deployment, workflow, json!({})).await;
-    manager.end(&id).await
+    manager.run(deployment, workflow, json!({})).await
 }
 
 /// Deletes a deployment, and waits until it is gone.

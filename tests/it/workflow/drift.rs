@@ -35,13 +35,11 @@ node_templates:
 
 async fn check(manager: &Manager, parameters: Value) -> Value {
     let more = json!({ "parameters": parameters });
-    let id = manager.start("dep", "check_drift", more).await;
-    manager.end(&id).await
+    manager.run("dep", "check_drift", more).await
 }
 
 async fn instance(manager: &Manager, node: &str) -> Value {
-    let path = format!("node-instances?deployment_id=dep&node_id={node}");
-    manager.list(&path).await.remove(0)
+    manager.instance("dep", node).await
 }
 
 /// Nodes whose instance has drifted, and how many the deployment says.

@@ -38,8 +38,7 @@ capabilities:
 const IDD: &str = "deployments/inter-deployment-dependencies";
 
 async fn run(manager: &Manager, workflow: &str) -> Value {
-    let id = manager.start("whole", workflow, json!({})).await;
-    manager.end(&id).await
+    manager.run("whole", workflow, json!({})).await
 }
 
 /// A manager with a secret that holds `password`, and a deployment whose components are where

@@ -51,13 +51,11 @@ async fn installed(directory: &Path) -> Manager {
 
 async fn run(manager: &Manager, workflow: &str, parameters: Value) -> Value {
     let more = json!({ "parameters": parameters });
-    let id = manager.start("dep", workflow, more).await;
-    manager.end(&id).await
+    manager.run("dep", workflow, more).await
 }
 
 async fn instance(manager: &Manager, node: &str) -> Value {
-    let path = format!("node-instances?deployment_id=dep&node_id={node}");
-    manager.list(&path).await.remove(0)
+    manager.instance("dep", node).await
 }
 
 fn created(directory: &Path, node: &str) -> usize {

@@ -48,13 +48,11 @@ node_templates:
 ";
 
 async fn run(manager: &Manager, deployment: &str, workflow: &str) -> Value {
-    let id = manager.start(deployment, workflow, json!({})).await;
-    manager.end(&id).await
+    manager.run(deployment, workflow, json!({})).await
 }
 
 async fn resource(manager: &Manager) -> Value {
-    let path = "node-instances?deployment_id=user&node_id=resource";
-    manager.list(path).await.remove(0)
+    manager.instance("user", "resource").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,10 +117,7 @@ async fn updated(manager: &Manager, body: Value) -> (Value, Value) {
 }
 
 async fn instance(manager: &Manager, node: &str) -> Value {
-    let path = format!("node-instances?deployment_id=dep&node_id={node}");
-    let mut found = manager.list(&path).await;
-    assert_eq!(found.len(), 1, "{node}: {found:?}");
-    found.remove(0)
+    manager.instance("dep", node).await
 }
 
 fn targets(instance: &Value) -> Vec<&str> {

@@ -32,18 +32,19 @@ fn refused(error: &impl std::fmt::Display) -> Error {
     ))
 }
 
-/// Whether a field is like one of these patterns.
+/// Whether a field is like one of these patterns, and what is in the encoded form of every record
+/// where it is.
 ///
 /// # Errors
 /// 400 for patterns that are too large.
 pub(super) fn test(
     patterns: &[String],
     field: fn(&TelemetryRecord) -> Option<&str>,
-) -> Result<Test, Error> {
+) -> Result<(Test, Option<bytes::Regex>), Error> {
     let regex = whole(patterns)?;
-    Ok(Box::new(move |record| {
-        field(record).is_some_and(|value| regex.is_match(value))
-    }))
+    let test: Test =
+        Box::new(move |record| field(record).is_some_and(|value| regex.is_match(value)));
+    Ok((test, Some(mark(patterns)?)))
 }
 
 fn whole(patterns: &[String]) -> Result<Regex, Error> {
@@ -56,11 +57,7 @@ fn whole(patterns: &[String]) -> Result<Regex, Error> {
         .map_err(|error| refused(&error))
 }
 
-/// What the encoded form of every record has in it that has a field like one of these patterns.
-///
-/// # Errors
-/// As [`test`].
-pub(super) fn mark(patterns: &[String]) -> Result<bytes::Regex, Error> {
+fn mark(patterns: &[String]) -> Result<bytes::Regex, Error> {
     let inner = |pattern: &String| {
         let inner = pattern.trim_start_matches('%');
         // a backslash before it takes its meaning away

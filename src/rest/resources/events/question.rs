@@ -1,6 +1,7 @@
 //! What is asked of execution logs and events, and what is not shown any more.
 use std::collections::HashSet;
 
+use regex::bytes::Regex;
 use stratalog_projections::{
     Condition, ListQuery, Scope, View as ViewName, views::executions::Execution,
 };
@@ -15,9 +16,6 @@ use crate::{
     rest::Query,
     store::View,
 };
-
-/// Filters by patterns.
-const LIKE: [&str; 3] = ["operation", "message", "message.text"];
 
 /// Page size when none is asked for; larger here than elsewhere.
 const SIZE_DEFAULT: i64 = 10_000;
@@ -89,12 +87,9 @@ pub(super) fn question(query: &Query, tenant: &str) -> Result<Question, Error> {
         ..Question::default()
     };
     for (key, _) in query.iter().filter(|(key, _)| !key.starts_with('_')) {
-        if let Some(test) = test(query, key)? {
+        if let Some((test, mark)) = test(query, key)? {
             question.tests.push(test);
-        }
-        if LIKE.contains(&key) {
-            let wanted = values(query, key).unwrap_or_default();
-            question.marks.push(like::mark(&wanted)?);
+            question.marks.extend(mark);
         }
     }
     for range in query.all("_range") {
@@ -118,10 +113,11 @@ fn one_of_texts(wanted: Vec<String>, field: fn(&TelemetryRecord) -> Option<&str>
     })
 }
 
-/// The test a filter means; `None` for those the references answer.
-fn test(query: &Query, key: &str) -> Result<Option<Test>, Error> {
+/// The test a filter means, and what marks records that can pass it; `None` for those the
+/// references answer.
+fn test(query: &Query, key: &str) -> Result<Option<(Test, Option<Regex>)>, Error> {
     let wanted = values(query, key).unwrap_or_default();
-    Ok(Some(match key {
+    let test = match key {
         "type" | "execution_id" | "execution_group_id" | "deployment_id" | "blueprint_id" => {
             return Ok(None);
         }
@@ -129,14 +125,15 @@ fn test(query: &Query, key: &str) -> Result<Option<Test>, Error> {
         "level" => one_of_texts(wanted, |r| Some(&r.level)),
         "node_id" => one_of_texts(wanted, |r| r.node_name.as_deref()),
         "node_instance_id" => one_of_texts(wanted, |r| r.node_instance_id.as_deref()),
-        "operation" => like::test(&wanted, |r| r.operation.as_deref())?,
-        "message" | "message.text" => like::test(&wanted, |r| Some(&r.message))?,
+        "operation" => return like::test(&wanted, |r| r.operation.as_deref()).map(Some),
+        "message" | "message.text" => return like::test(&wanted, |r| Some(&r.message)).map(Some),
         other => {
             return Err(Error::bad_parameters(format!(
                 "Unknown field to filter by: {other}"
             )));
         }
-    }))
+    };
+    Ok(Some((test, None)))
 }
 
 fn time_field(name: &str) -> Option<fn(&TelemetryRecord) -> i64> {
