@@ -7,6 +7,10 @@ use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use crate::error::Error;
 
+mod lease;
+
+pub use lease::Lease;
+
 /// How long a reader waits for a free connection.
 const WAIT: Duration = Duration::from_secs(10);
 /// Prepared statements a connection keeps; lists have as many forms as clients have filters.

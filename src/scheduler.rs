@@ -6,19 +6,19 @@ use std::{sync::Arc, time::Duration};
 
 use stratalog_projections::views::maintenance::Status;
 use stratalog_schema::Event;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
     commands::schedules,
     context::{Context, Restoring},
+    db::Lease,
     error::Error,
 };
 
 /// Key of the session advisory lock that is the lease.
 const LEASE: i64 = 0x5354_5241_0010;
-/// Pause after trouble, and between attempts to get the lease.
+/// Pause after trouble.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Schedules are looked at at least so often: clocks may be set.
 const LOOK: Duration = Duration::from_secs(15);
@@ -40,10 +40,7 @@ pub async fn run(ctx: Arc<Context>, stop: CancellationToken) {
 
 /// As long as this process holds the lease.
 async fn follow(ctx: &Context) -> Result<(), Error> {
-    let holder = ctx.store.database().dedicated().await?;
-    if !take(&holder).await? {
-        return Ok(());
-    }
+    let lease = Lease::take(ctx.store.database(), LEASE).await?;
     let mut subscription = ctx.store.subscribe(ctx.store.head().await?);
     loop {
         let next_ms = start_due(ctx).await?;
@@ -61,15 +58,8 @@ async fn follow(ctx: &Context) -> Result<(), Error> {
             woken?;
         }
         // a lost connection is a lost lease
-        holder.batch_execute("SELECT 1").await?;
+        lease.hold().await?;
     }
-}
-
-async fn take(holder: &Client) -> Result<bool, Error> {
-    let row = holder
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LEASE])
-        .await?;
-    Ok(row.try_get(0)?)
 }
 
 fn is_of_schedules(event: &Event) -> bool {

@@ -127,5 +127,9 @@ fn create(path: &Path) -> io::Result<()> {
     file.sync_all()?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
-    linked
+    match linked {
+        // another process was faster
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
 }

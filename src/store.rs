@@ -6,9 +6,11 @@ use stratalog_projections::{At, Reader, reader, rebuild, tables};
 use stratalog_schema::{Meta, StreamId, events::TelemetryRecord, migrate::migrate};
 use uuid::Uuid;
 
+mod fence;
 mod replies;
 mod terms;
 
+pub use fence::Fence;
 pub use replies::{Begun, Replies, Reply};
 pub use terms::{Condition, Terms};
 
@@ -21,8 +23,9 @@ use crate::{
     tasks::Tasks,
 };
 
-/// How often a command is decided anew when others were faster.
-const ATTEMPTS: u32 = 10;
+/// How often a command is decided anew when others were faster. Many, because a change of an
+/// execution's status rests on a stream in which operations move all the time.
+const ATTEMPTS: u32 = 32;
 
 /// A reader over a pooled connection.
 pub type View = Reader<Pooled>;
@@ -146,8 +149,18 @@ impl Store {
     /// Appends what needs no decision, under the terms of the request it is about.
     ///
     /// # Errors
-    /// As [`Log::append`]; 409 when a request with the same key has done it.
+    /// As [`Log::append`]; 409 when a request with the same key has done it; `Unavailable` from
+    /// behind a fence that is broken.
     pub async fn append(&self, mut append: Append) -> Result<Appended, Error> {
+        if let Some(fence) = Fence::current() {
+            fence.guard(&mut append);
+            let appended = self.append_under_terms(append).await;
+            return appended.map_err(|error| fence.judge(error));
+        }
+        self.append_under_terms(append).await
+    }
+
+    async fn append_under_terms(&self, mut append: Append) -> Result<Appended, Error> {
         let terms = Terms::current().filter(|_| append.command_id.is_none());
         let Some(terms) = terms else {
             return self.log.append(append).await;

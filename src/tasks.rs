@@ -17,6 +17,14 @@ impl Tasks {
         self.stop.clone()
     }
 
+    /// Tasks that end with these, or before them: whoever has them drains them.
+    pub fn within(&self) -> Self {
+        Self {
+            tracker: TaskTracker::new(),
+            stop: self.stop.child_token(),
+        }
+    }
+
     /// Starts a task that `drain` waits for.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where

@@ -93,6 +93,7 @@ impl Tls {
     ) -> Result<Self> {
         fs::create_dir_all(directory).map_err(|e| file_error(directory, e))?;
         let hosts = own_hosts().into_iter().chain(hosts).collect();
+        let _lock = lock(directory)?;
         issue::renew(directory, &hosts, now)?;
         let config = ArcSwap::new(load(directory)?);
         Ok(Self {
@@ -104,6 +105,7 @@ impl Tls {
 
     /// Renews what is due. True when connections from now on get another certificate.
     pub fn renew_if_due(&self, now: DateTime<Utc>) -> Result<bool> {
+        let _lock = lock(&self.directory)?;
         let is_new = issue::renew(&self.directory, &self.hosts, now)?;
         if is_new {
             self.config.store(load(&self.directory)?);
@@ -120,6 +122,13 @@ impl Tls {
     pub fn ca_cert_path(&self) -> PathBuf {
         self.directory.join(CA_CERT_FILE)
     }
+}
+
+/// Several processes may share a directory; certificates and keys are made by one of them, and read
+/// when they belong together. The lock ends with the file.
+fn lock(directory: &Path) -> Result<fs::File> {
+    let locked = fs::File::open(directory).and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| file_error(directory, error))
 }
 
 /// Names under which this machine is reached in any case.

@@ -60,13 +60,17 @@ pub enum Category {
     SecretsProvider = 42,
     /// One group of users.
     UserGroup = 43,
+    /// Who runs executions.
+    Executor = 57,
+    /// Who runs one operation.
+    OperationClaim = 58,
     /// One plugin.
     Plugin = 60,
 }
 
 impl Category {
     /// All categories.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::User,
         Self::Token,
         Self::Tenant,
@@ -93,6 +97,8 @@ impl Category {
         Self::Secret,
         Self::SecretsProvider,
         Self::UserGroup,
+        Self::Executor,
+        Self::OperationClaim,
         Self::Plugin,
     ];
 
@@ -141,6 +147,8 @@ impl Category {
             Self::Secret => "secret",
             Self::SecretsProvider => "secrets_provider",
             Self::UserGroup => "user_group",
+            Self::Executor => "executor",
+            Self::OperationClaim => "operation_claim",
             Self::Plugin => "plugin",
         }
     }

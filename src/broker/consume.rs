@@ -33,6 +33,7 @@ pub struct Delivery {
     pub redelivered: bool,
     pub reply_to: Option<String>,
     pub correlation_id: Option<String>,
+    pub message_id: Option<String>,
     pub ack: Ack,
 }
 
@@ -230,6 +231,7 @@ fn received(delivery: Received, channel: &Channel) -> Delivery {
             .correlation_id()
             .as_ref()
             .map(ToString::to_string),
+        message_id: properties.message_id().as_ref().map(ToString::to_string),
         ack: Ack {
             acker: delivery.acker,
             tag: delivery.delivery_tag,

@@ -22,6 +22,8 @@ pub struct Message {
     pub body: Vec<u8>,
     pub reply_to: Option<String>,
     pub correlation_id: Option<String>,
+    /// Tells copies of what is sent apart.
+    pub message_id: Option<String>,
     /// After this time the broker may drop it unread.
     pub expiration_ms: Option<LongLongUInt>,
     /// Fail with [`Error::Unroutable`] instead of losing it when no queue takes it.
@@ -41,6 +43,7 @@ impl Message {
             body: serde_json::to_vec(body)?,
             reply_to: None,
             correlation_id: None,
+            message_id: None,
             expiration_ms: None,
             mandatory: false,
         })
@@ -55,6 +58,12 @@ impl Message {
     #[must_use]
     pub fn correlation_id(mut self, id: &str) -> Self {
         self.correlation_id = Some(id.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn message_id(mut self, id: &str) -> Self {
+        self.message_id = Some(id.to_owned());
         self
     }
 
@@ -77,6 +86,9 @@ impl Message {
         }
         if let Some(id) = &self.correlation_id {
             properties = properties.with_correlation_id(ShortString::from(id.as_str()));
+        }
+        if let Some(id) = &self.message_id {
+            properties = properties.with_message_id(ShortString::from(id.as_str()));
         }
         if let Some(expiration_ms) = self.expiration_ms {
             properties = properties.with_expiration(expiration_ms.to_string().into());

@@ -186,6 +186,7 @@ impl Peer {
             body: body.to_string().into_bytes(),
             reply_to: Some(self.answers.to_string()),
             correlation_id: Some(id.clone()),
+            message_id: None,
             expiration_ms: Some(limit_ms.saturating_sub(EXPIRES_BEFORE_MS).max(1)),
             mandatory: true,
         };
@@ -228,6 +229,7 @@ impl Peer {
             body: body.to_string().into_bytes(),
             reply_to: None,
             correlation_id: None,
+            message_id: None,
             expiration_ms: None,
             mandatory: true,
         };

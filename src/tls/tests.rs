@@ -50,6 +50,21 @@ fn makes_them_once_with_private_keys() {
 }
 
 #[test]
+fn processes_that_share_a_directory_make_them_once() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| load_with(dir.path(), &[], now()));
+        }
+    });
+    assert!(
+        !load_with(dir.path(), &[], now())
+            .renew_if_due(now())
+            .unwrap()
+    );
+}
+
+#[test]
 fn renews_the_server_under_the_same_authority() {
     let dir = tempfile::tempdir().unwrap();
     let tls = load_with(dir.path(), &[], now());

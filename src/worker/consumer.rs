@@ -203,7 +203,11 @@ async fn handle(
         let key = outcomes::key(&id, &task);
         let outcome = match worker.outcomes.find(&key).await {
             Some(response) => Outcome::Respond(response),
-            None => operation::perform(&worker, task.clone(), &kill, &key).await,
+            None => {
+                let message = worker.running.message_id(&id);
+                let of = (key.as_str(), message.as_deref());
+                operation::perform(&worker, task.clone(), &kill, of).await
+            }
         };
         let (is_silent, is_answered) = match &outcome {
             Outcome::Silent => (true, !worker.abort.is_cancelled()),
@@ -271,6 +275,7 @@ pub(super) async fn send(
         body: body.to_string().into_bytes(),
         reply_to: None,
         correlation_id: correlation_id.map(str::to_owned),
+        message_id: None,
         expiration_ms: None,
         mandatory: false,
     };

@@ -11,6 +11,7 @@ use super::{
     context::Context,
     extensions,
     log::{Logger, OperationLog},
+    outcomes,
     resources::Resources,
     rest::{RestError, Session},
     runner::Runner,
@@ -20,6 +21,8 @@ use super::{
 use crate::broker::wire::{OperationTask, Response, TaskError};
 
 const STARTED: &str = "started";
+/// Before asking again for an operation, after all that the session tried.
+const CLAIM_PAUSE: Duration = Duration::from_secs(2);
 const RESPONSE_SENT: &str = "response-sent";
 /// States after which nobody waits for a response any more.
 const FINISHED: [&str; 3] = ["succeeded", "failed", "rescheduled"];
@@ -65,13 +68,13 @@ impl Job {
     }
 }
 
-/// Runs the operation unless there is no need to, and keeps its stored row up to date. The response
-/// is kept under `key`.
+/// Runs the operation for a message unless there is no need to, and keeps its stored row up to date.
+/// The response is kept under `key`.
 pub(super) async fn perform(
     worker: &Arc<Worker>,
     task: Arc<OperationTask>,
     kill: &CancellationToken,
-    key: &str,
+    (key, message): (&str, Option<&str>),
 ) -> Outcome {
     let context = &task.context;
     let Some(token) = context.token() else {
@@ -89,6 +92,7 @@ pub(super) async fn perform(
                 session: &session,
                 kill,
                 key,
+                message: message.unwrap_or_default(),
                 is_stored: stored,
             };
             run.whole(resume).await
@@ -171,6 +175,7 @@ struct Run<'a> {
     session: &'a Session,
     kill: &'a CancellationToken,
     key: &'a str,
+    message: &'a str,
     is_stored: bool,
 }
 
@@ -187,7 +192,7 @@ impl Run<'_> {
         }
     }
 
-    /// The operation does not fail for want of its states.
+    /// The operation does not fail for want of this state.
     async fn mark(&self, state: &str) {
         if !self.is_stored {
             return;
@@ -196,6 +201,46 @@ impl Run<'_> {
         let worker = &self.worker.options;
         if let Err(error) = self.session.set_operation_state(id, state, worker).await {
             warn!(operation = id, state, %error, "the operation's state was not stored");
+        }
+    }
+
+    /// Shows the operation as started for this message, and learns whether an earlier run of it was
+    /// interrupted. Without that nothing is begun: what could not be shown as started would be run
+    /// again by the next worker. False when nobody waits for it here.
+    async fn claimed(&self, job: &mut Job) -> Result<bool, TaskError> {
+        if !self.is_stored {
+            return Ok(true);
+        }
+        let id = self.task.task_id().unwrap_or_default();
+        let claim = json!({
+            "token": outcomes::token_digest(self.task),
+            "message": self.message,
+            "run": format!("{:032x}", rand::random::<u128>()),
+        });
+        loop {
+            let options = &self.worker.options;
+            let error = match self.session.claim_operation(id, &claim, options).await {
+                Ok(resumes) => {
+                    job.resume |= resumes;
+                    return Ok(true);
+                }
+                Err(error) => error,
+            };
+            match error.status() {
+                Some(StatusCode::CONFLICT) => {
+                    info!(operation = id, %error, "the operation is another's");
+                    return Ok(false);
+                }
+                _ if gone(&error) => return Ok(false),
+                Some(status) if !status.is_server_error() => {
+                    return Err(failed("CloudifyClientError", error.to_string()));
+                }
+                _ => warn!(operation = id, %error, "the operation waits for the manager"),
+            }
+            tokio::select! {
+                () = self.kill.cancelled() => return Ok(false),
+                () = tokio::time::sleep(CLAIM_PAUSE) => {}
+            }
         }
     }
 
@@ -217,7 +262,7 @@ impl Run<'_> {
     }
 
     /// No more processes at once than allowed, however many messages a reconnect brings.
-    async fn with_a_slot(&self, job: Job) -> Done {
+    async fn with_a_slot(&self, mut job: Job) -> Done {
         if workflow::is_one(&job.task.context) {
             // it waits for operations, which need slots themselves
             return workflow::run(&job).await;
@@ -231,8 +276,10 @@ impl Run<'_> {
         };
         debug_assert!(slot.is_ok(), "the semaphore is never closed");
         // not before: what was still waiting when the worker ended can begin with the next
-        if !job.resume {
-            self.mark(STARTED).await;
+        match self.claimed(&mut job).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Killed,
+            Err(error) => return error.into(),
         }
         match chosen(job).await {
             Ok((runner, job)) => runner.run(&job).await,
@@ -249,8 +296,10 @@ impl Run<'_> {
             let why = "Too many operations wait for other executions";
             return TaskError::operation_retry(why, None).into();
         };
-        if !job.resume {
-            self.mark(STARTED).await;
+        match self.claimed(&mut job).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Killed,
+            Err(error) => return error.into(),
         }
         if job.task.context.has_intrinsic_functions {
             match evaluated(&job).await {

@@ -31,9 +31,13 @@ pub(super) struct Outcomes {
 /// Name of a kept response: the operation, and the token it was sent with. An execution that is
 /// resumed has a new token, and then what failed is to be done again under the same id.
 pub(super) fn key(task_id: &str, task: &OperationTask) -> String {
+    format!("{task_id}-{}", token_digest(task))
+}
+
+/// What tells a token from others, and is none.
+pub(super) fn token_digest(task: &OperationTask) -> String {
     let token = Sha256::digest(task.context.token().unwrap_or_default());
-    let token = token.get(..8).unwrap_or_default();
-    format!("{task_id}-{}", hex::encode(token))
+    hex::encode(token.get(..8).unwrap_or_default())
 }
 
 impl Outcomes {

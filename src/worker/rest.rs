@@ -346,6 +346,23 @@ impl Session {
         self.patch(&["operations", id], &body).await.map(drop)
     }
 
+    /// Shows an operation as started, for one message. Gives whether an earlier run of it was
+    /// interrupted.
+    pub(super) async fn claim_operation(
+        &self,
+        id: &str,
+        claim: &Value,
+        worker: &Options,
+    ) -> Result<bool, RestError> {
+        let (own, other) = worker.reporter();
+        let body = json!({
+            "state": "started", "result": null, "exception": null, "exception_causes": null,
+            own: worker.name, other: null, "claim": claim,
+        });
+        let answer = self.patch(&["operations", id], &body).await?;
+        Ok(answer.get("resumes").and_then(Value::as_bool) == Some(true))
+    }
+
     fn request(&self, method: Method, url: &str) -> RequestBuilder {
         let request = self.proved(self.rest.client.request(method, url));
         let request = request.header("Tenant", &self.tenant);

@@ -15,6 +15,7 @@ pub(super) struct Reply {
     pub(super) exchange: String,
     pub(super) reply_to: Option<String>,
     pub(super) correlation_id: Option<String>,
+    pub(super) message_id: Option<String>,
     pub(super) ack: Ack,
 }
 
@@ -24,6 +25,7 @@ impl Reply {
             exchange: delivery.exchange,
             reply_to: delivery.reply_to,
             correlation_id: delivery.correlation_id,
+            message_id: delivery.message_id,
             ack: delivery.ack,
         }
     }
@@ -48,10 +50,14 @@ impl Run {
         }
     }
 
-    /// Answers another message from now on; gives the right to be rid of the one before.
+    /// Answers another message from now on; gives the right to be rid of the one before. A second
+    /// message that asks for the same is the one to be rid of: were this process to end, the
+    /// operation would wait for the message that it was claimed for.
     fn join(&mut self, task: Arc<OperationTask>, reply: Reply) -> Ack {
         if task.context.token() != self.task.context.token() {
             self.next = Some(task);
+        } else if reply.message_id != self.reply.message_id {
+            return reply.ack;
         }
         std::mem::replace(&mut self.reply, reply).ack
     }
@@ -73,7 +79,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Registers a new run and returns the token that kills it. When the task runs already, that
-    /// run answers the message that came last, and the one before can go.
+    /// run answers one message, and the other can go.
     pub(super) fn begin(
         &self,
         task_id: &str,
@@ -98,6 +104,11 @@ impl Running {
             reply_to: run.reply.reply_to.clone(),
             correlation_id: run.reply.correlation_id.clone(),
         })
+    }
+
+    /// The message that is answered now, if it has an id.
+    pub(super) fn message_id(&self, task_id: &str) -> Option<String> {
+        self.lock().get(task_id)?.reply.message_id.clone()
     }
 
     /// The run has ended. One that was in vain (`is_silent`) must not take the message of a

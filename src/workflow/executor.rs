@@ -17,11 +17,13 @@ use stratalog_projections::{
 use stratalog_schema::Event;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     agents::Agents,
     routes::Routes,
     runner::{Runner, SIGNALS, Signal},
+    term::Term,
 };
 use crate::{
     auth::Caller,
@@ -33,7 +35,8 @@ use crate::{
     commands::{executions, operations},
     context::{Context, Restoring},
     error::Error,
-    tasks::{self, Tasks},
+    store::Fence,
+    tasks::Tasks,
 };
 
 /// Answers taken from the broker and not yet in the log.
@@ -47,10 +50,11 @@ const HOLD: Duration = Duration::from_millis(200);
 
 type Table = HashMap<String, mpsc::Sender<Signal>>;
 
-/// The executor's shared part.
+/// The executor's shared part, for one term.
 #[derive(Debug, Clone)]
 struct Executor {
     ctx: Arc<Context>,
+    fence: Arc<Fence>,
     routes: Routes,
     agents: Agents,
     /// Runners by the key of their execution. Held only for look-ups.
@@ -59,34 +63,72 @@ struct Executor {
     stop: CancellationToken,
 }
 
-/// Runs workflows until `tasks` are drained. Whatever is left then goes on with the next start.
+/// Runs workflows until `tasks` are drained, whenever no other process does. Whatever is left then
+/// goes on with the next one.
 pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
+    let process = Uuid::new_v4().to_string();
+    let stop = tasks.stop_token();
+    while !stop.is_cancelled() {
+        match stop.run_until_cancelled(Term::begin(&ctx, &process)).await {
+            Some(Ok(term)) => serve(&ctx, &tasks, (&term, &process)).await,
+            Some(Err(error)) => tracing::warn!(%error, "executions are not run yet"),
+            None => return,
+        }
+        pause(&stop).await;
+    }
+}
+
+/// One term. What was begun in it is drained before another process can know that it has ended,
+/// unless that knows already.
+async fn serve(ctx: &Arc<Context>, tasks: &Tasks, (term, process): (&Term, &str)) {
+    tracing::info!("this process runs executions");
+    let tasks = tasks.within();
     let (answers, of_agents) = mpsc::channel(usize::from(PREFETCH));
     let executor = Executor {
-        agents: Agents::new(&ctx, &tasks, answers),
-        ctx,
+        agents: Agents::new(ctx, &tasks, answers),
+        ctx: ctx.clone(),
+        fence: term.fence.clone(),
         routes: Routes::default(),
         runners: Arc::default(),
         stop: tasks.stop_token(),
         tasks,
     };
     let answers = executor.clone();
-    executor.tasks.spawn(
+    executor.spawn(
         "answers",
         async move { answers.take_answers(of_agents).await },
     );
-    while !executor.stop.is_cancelled() {
-        if let Err(error) = executor.follow().await {
-            tracing::warn!(%error, "the executor begins anew from the log");
-        }
-        tokio::select! {
-            () = executor.stop.cancelled() => {}
-            () = tokio::time::sleep(PAUSE) => {}
-        }
+    tokio::select! {
+        () = term.fence.apply(executor.follow_always()) => {}
+        () = term.last(ctx, process) => {}
     }
+    executor.tasks.drain().await;
+}
+
+async fn pause(stop: &CancellationToken) {
+    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
 }
 
 impl Executor {
+    /// Starts a task of this term.
+    fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let fence = self.fence.clone();
+        self.tasks
+            .spawn(name, async move { fence.apply(task).await });
+    }
+
+    async fn follow_always(&self) {
+        while !self.stop.is_cancelled() {
+            if let Err(error) = self.follow().await {
+                tracing::warn!(%error, "the executor begins anew from the log");
+            }
+            pause(&self.stop).await;
+        }
+    }
+
     /// Everything that should run does; then every change in the log is looked at.
     async fn follow(&self) -> Result<(), Error> {
         let head = self.compare().await?;
@@ -150,7 +192,7 @@ impl Executor {
 
     fn dequeue(&self) {
         let ctx = self.ctx.clone();
-        self.tasks.spawn("dequeue", async move {
+        self.spawn("dequeue", async move {
             if let Err(error) = executions::dequeue(&ctx).await {
                 tracing::warn!(%error, "queued executions are looked at later");
             }
@@ -192,7 +234,7 @@ impl Executor {
         let of = (tenant.to_owned(), id.to_owned());
         let runner = Runner::new(shared, &self.agents, of.clone(), (sender, signals));
         let executor = self.clone();
-        self.tasks.spawn("execution", async move {
+        self.spawn("execution", async move {
             Box::pin(runner.run()).await;
             executor.ended((&key, &own), of).await;
         });
@@ -202,7 +244,7 @@ impl Executor {
     fn ensure_later(&self, tenant: &str, id: &str) {
         let executor = self.clone();
         let (tenant, id) = (tenant.to_owned(), id.to_owned());
-        self.tasks.spawn("execution after a restore", async move {
+        self.spawn("execution after a restore", async move {
             let mut restoring = executor.ctx.restoring.subscribe();
             let ended = restoring.wait_for(|stage| *stage == Restoring::No);
             let is_over = executor.stop.run_until_cancelled(ended).await;
@@ -294,7 +336,7 @@ impl Executor {
             return give_back(&delivery).await;
         }
         let executor = self.clone();
-        tasks::detached("stray answer", async move {
+        self.spawn("stray answer", async move {
             match executor.stray(&id, &response).await {
                 Ok(true) => acknowledge(&delivery).await,
                 Ok(false) => {

@@ -4,7 +4,8 @@
 //! (pure), writes the decisions down (`commit`), then sends operations (`outbox` to workers,
 //! `errands` to `agents`) and takes the answers it waits for (`routes`). `builtin` builds the
 //! graphs of the built-in workflows over a `topology`, `operation` the messages to workers,
-//! `retry` says what a failure leads to, and `system` runs what has no graph.
+//! `retry` says what a failure leads to, and `system` runs what has no graph. All of it happens
+//! within a `term`, during which no other process does the same.
 //!
 //! **Invariant:** nothing leaves the process before what it follows from is durable, so a process
 //! that ends anywhere is followed by one that goes on: unanswered operations are sent again under
@@ -22,6 +23,7 @@ mod routes;
 mod runner;
 mod settings;
 mod system;
+mod term;
 mod topology;
 
 pub use executor::run;

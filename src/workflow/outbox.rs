@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{
     graph::task::{State, Task},
@@ -72,6 +73,7 @@ impl Stamp {
         Ok(message
             .reply_to(RESPONSE_QUEUE)
             .correlation_id(&task.id)
+            .message_id(&Uuid::new_v4().to_string())
             .mandatory())
     }
 

@@ -11,7 +11,7 @@ mod update;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use stratalog_projections::{
     At, View,
     views::{
@@ -109,6 +109,8 @@ pub(super) struct Runner {
     routes: Routes,
     errands: Errands,
     stop: CancellationToken,
+    /// It is in the log who goes on with an execution that another runner began.
+    is_noted: bool,
 }
 
 impl Runner {
@@ -127,6 +129,7 @@ impl Runner {
             sender,
             routes,
             stop,
+            is_noted: false,
         }
     }
 
@@ -175,6 +178,7 @@ impl Runner {
         if is_end(status) || matches!(status, "queued" | "scheduled") {
             return Err(Stop::Over);
         }
+        self.take_over(&execution).await?;
         let work = self.work(&execution).await?;
         if let Work::Python(spec) = &work {
             return self.python(&execution, spec).await;
@@ -202,6 +206,27 @@ impl Runner {
             }
         }
         Ok(self.terminated().await?)
+    }
+
+    /// What was begun before is taken over.
+    async fn take_over(&mut self, execution: &Execution) -> Result<(), Error> {
+        if execution.status == "pending" {
+            self.is_noted = true;
+        }
+        if self.is_noted {
+            return Ok(());
+        }
+        let by = json!({"manager_name": self.ctx.settings.manager_name()});
+        let meta = self.caller().meta();
+        let taken = self.ctx.store.command(&meta, None, async |_| {
+            let mut decision = Decision::nothing();
+            let event = executions::noted(execution, executions::TAKEN_OVER, &by);
+            decision.events.push(event);
+            Ok((decision, ()))
+        });
+        taken.await?;
+        self.is_noted = true;
+        Ok(())
     }
 
     async fn reload(&self) -> Result<Execution, Stop> {

@@ -1,9 +1,10 @@
 //! Real processes are killed while executions run: what was acknowledged stays, everything that was
 //! begun ends, and nothing happens twice.
 //!
-//! A short version by default; `STRATALOG_CHAOS_ROUNDS` says how many installs there are, and
-//! `STRATALOG_CHAOS_SEED` repeats the order of the kills. Take the test program itself for long
-//! ones: `cargo nextest` ends a test after three minutes.
+//! A short version by default; `STRATALOG_CHAOS_ROUNDS` says how many deployments there are (each
+//! is installed, and has one more workflow), `STRATALOG_CHAOS_KILLS` how many kills, and
+//! `STRATALOG_CHAOS_SEED` repeats their order. Take the test program itself for long ones: `cargo
+//! nextest` ends a test after three minutes.
 
 mod checks;
 
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{
     client::Client,
     manager::archive,
-    processes::{Daemon, Service, Services},
+    processes::{Daemons, Service, Services},
 };
 
 const BLUEPRINT: &str = "
@@ -44,7 +45,8 @@ node_templates:
     type: app
     relationships: [{type: cloudify.relationships.depends_on, target: below}]
 ";
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 5;
+const WORKERS: usize = 2;
 /// Installs at the same time.
 const PARALLEL: usize = 3;
 /// Nobody stays as long as this where he is.
@@ -55,25 +57,53 @@ const POLL: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
     Server,
+    Worker(usize),
     Service(Service),
 }
 
-/// Half as many kills of the server as there are installs, and a few of the services.
-fn plan(rounds: usize, random: &mut StdRng) -> Vec<Victim> {
-    let service = |service, n: usize| vec![Victim::Service(service); n.max(1)];
-    let mut plan = vec![Victim::Server; (rounds / 2).max(1)];
-    plan.extend(service(Service::RabbitMq, rounds / 8));
-    plan.extend(service(Service::Postgres, rounds / 8));
+/// Half of the kills are of workers, a quarter of the server, an eighth of each service.
+fn plan(kills: usize, random: &mut StdRng) -> Vec<Victim> {
+    let kinds = [
+        Victim::Service(Service::RabbitMq),
+        Victim::Service(Service::Postgres),
+        Victim::Worker(0),
+        Victim::Worker(1),
+        Victim::Server,
+        Victim::Worker(0),
+        Victim::Worker(1),
+        Victim::Server,
+    ];
+    let mut plan: Vec<Victim> = kinds.into_iter().cycle().take(kills).collect();
     plan.shuffle(random);
     plan
 }
 
-/// Every operation leaves a line in the journal, so that a second run of it shows.
+/// What a deployment has after its install, by its number.
+fn second(round: usize, deployment: &str, instances: &[Value]) -> Value {
+    let (workflow, parameters) = match round % 5 {
+        0 => (
+            "execute_operation",
+            json!({"operation": "cloudify.interfaces.lifecycle.start"}),
+        ),
+        1 => ("restart", json!({})),
+        2 => (
+            "scale",
+            json!({"scalable_entity_name": "above", "delta": 1}),
+        ),
+        3 => ("heal", json!({"node_instance_id": instances[0]["id"]})),
+        _ => ("uninstall", json!({})),
+    };
+    json!({"deployment_id": deployment, "workflow_id": workflow, "parameters": parameters})
+}
+
+/// Every operation leaves a line in the journal, so that a second run of it within its execution
+/// shows.
 async fn upload(client: &Client, journal: &Path) {
     let script = |operation: &str| {
         let journal = journal.display();
         format!(
-            "#!/bin/bash\ninstance=$(ctx instance id)\necho \"$instance {operation}\" >> {journal}\n\
+            "#!/bin/bash\ninstance=$(ctx instance id)\n\
+             echo \"$(ctx execution-id) $instance {operation}\" >> {journal}\n\
              sleep 0.3\nctx instance runtime-properties {operation} done\n"
         )
     };
@@ -109,12 +139,13 @@ async fn deploy(client: &Client, id: &str) {
     }
 }
 
-/// Starts an install; its execution, once that is acknowledged.
-async fn install(client: &Client, deployment: &str) -> String {
-    let body = json!({"deployment_id": deployment, "workflow_id": "install"});
-    let of_it = format!("executions?deployment_id={deployment}&workflow_id=install");
+/// Starts a workflow; its execution, once that is acknowledged.
+async fn start(client: &Client, body: &Value) -> String {
+    let [deployment, workflow] = ["deployment_id", "workflow_id"].map(|key| &body[key]);
+    let (deployment, workflow) = (deployment.as_str().unwrap(), workflow.as_str().unwrap());
+    let of_it = format!("executions?deployment_id={deployment}&workflow_id={workflow}");
     loop {
-        if let Some(answer) = client.once("POST", "executions", Some(&body)).await
+        if let Some(answer) = client.once("POST", "executions", Some(body)).await
             && answer.status == 201
         {
             return answer.body["id"].as_str().unwrap().to_owned();
@@ -190,10 +221,10 @@ async fn write(client: Client, instance: String, stop: CancellationToken) -> Vec
 /// Kills by plan, at random moments.
 fn havoc(
     (plan, mut random): (Vec<Victim>, StdRng),
-    mut daemon: Daemon,
+    mut daemons: Daemons,
     mut services: Services,
     stop: &CancellationToken,
-) -> (Daemon, Services) {
+) -> (Daemons, Services) {
     for victim in plan {
         if stop.is_cancelled() {
             break;
@@ -202,7 +233,8 @@ fn havoc(
         let began = Instant::now();
         DOWN.store(true, Ordering::Relaxed);
         match victim {
-            Victim::Server => daemon.crash(),
+            Victim::Server => daemons.server.crash(),
+            Victim::Worker(nth) => daemons.workers[nth].crash(),
             Victim::Service(service) => services.crash(service),
         }
         KILLS.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +244,7 @@ fn havoc(
             began.elapsed()
         );
     }
-    (daemon, services)
+    (daemons, services)
 }
 
 fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -223,14 +255,14 @@ fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
 #[derive(Debug)]
 struct Outcome {
     client: Client,
-    /// Installs as they ended.
-    installs: Vec<Value>,
+    /// Executions as they ended.
+    executions: Vec<Value>,
     still: String,
     written: Vec<Written>,
     journal: PathBuf,
 }
 
-async fn installs(client: &Client, rounds: usize) -> Vec<Value> {
+async fn executions(client: &Client, rounds: usize) -> Vec<Value> {
     let slots = Arc::new(Semaphore::new(PARALLEL));
     let running = (0..rounds).map(|round| {
         let (client, slots) = (client.clone(), slots.clone());
@@ -238,24 +270,32 @@ async fn installs(client: &Client, rounds: usize) -> Vec<Value> {
             let _slot = slots.acquire().await.unwrap();
             let deployment = format!("d{round}");
             deploy(&client, &deployment).await;
-            let id = install(&client, &deployment).await;
-            end(&client, &id).await
+            let install = json!({"deployment_id": deployment, "workflow_id": "install"});
+            let installed = end(&client, &start(&client, &install).await).await;
+            if installed["status"] != "terminated" {
+                return vec![installed];
+            }
+            let of_it = format!("node-instances?deployment_id={deployment}");
+            let next = second(round, &deployment, &client.list(&of_it).await);
+            let next = end(&client, &start(&client, &next).await).await;
+            vec![installed, next]
         }
     });
-    futures::future::join_all(running).await
+    futures::future::join_all(running).await.concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processes_lose_nothing_and_double_nothing() {
     let rounds = number("STRATALOG_CHAOS_ROUNDS").unwrap_or(ROUNDS);
     let seed = number("STRATALOG_CHAOS_SEED").unwrap_or_else(rand::random::<u32>);
-    println!("{rounds} installs, STRATALOG_CHAOS_SEED={seed}");
+    let kills = number("STRATALOG_CHAOS_KILLS").unwrap_or(rounds * 8 / 5);
+    println!("{rounds} deployments, {kills} kills, STRATALOG_CHAOS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed.into());
     let services = tokio::task::spawn_blocking(Services::start).await.unwrap();
-    let daemon = Daemon::start(&services);
-    let client = Client::new(daemon.url());
+    let daemons = Daemons::start(&services, WORKERS);
+    let client = Client::new(daemons.server.url());
     client.ask("GET", "version", None).await;
-    let journal = daemon.directory.path().join("journal");
+    let journal = daemons.directory.path().join("journal");
     upload(&client, &journal).await;
     deploy(&client, "still").await;
     let instances = client.list("node-instances?deployment_id=still").await;
@@ -265,28 +305,28 @@ async fn killed_processes_lose_nothing_and_double_nothing() {
     let began = Instant::now();
     #[allow(clippy::disallowed_methods, reason = "tests own no task tracker")]
     let writing = tokio::spawn(write(client.clone(), still.clone(), stop.clone()));
-    let plan = plan(rounds, &mut random);
+    let plan = plan(kills, &mut random);
     println!("{plan:?}");
     // a failure ends everything
     let guard = stop.clone().drop_guard();
     let until = stop.clone();
     let killing =
-        tokio::task::spawn_blocking(move || havoc((plan, random), daemon, services, &until));
-    let installs = installs(&client, rounds).await;
-    let (daemon, services) = killing.await.unwrap();
+        tokio::task::spawn_blocking(move || havoc((plan, random), daemons, services, &until));
+    let executions = executions(&client, rounds).await;
+    let (daemons, services) = killing.await.unwrap();
     drop(guard);
     let written = writing.await.unwrap();
-    println!("{:?} of kills and installs", began.elapsed());
+    println!("{:?} of kills and workflows", began.elapsed());
 
     let outcome = Outcome {
         client,
-        installs,
+        executions,
         still,
         written,
         journal,
     };
     checks::all(&outcome, services.database_url()).await;
-    let log = daemon.log();
-    assert!(!log.contains("panicked"), "{log}");
-    drop((daemon, services));
+    let logs = daemons.logs();
+    assert!(!logs.contains("panicked"), "{logs}");
+    drop((daemons, services));
 }

@@ -96,11 +96,30 @@ pub struct Own {
     pub result_json: Option<String>,
     /// Why it failed.
     pub exception: Option<String>,
+    /// Who runs it, or ran it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// What an operation is run for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Digest of the execution token in the message.
+    pub token: String,
+    /// The message's id; empty if it has none.
+    pub message: String,
+    /// One name for one run.
+    pub run: String,
 }
 
 /// States no worker leaves.
 pub fn is_terminal(state: &str) -> bool {
     matches!(state, "rescheduled" | "succeeded" | "failed")
+}
+
+/// States of operations that nobody has begun.
+fn is_unclaimed(state: &str) -> bool {
+    matches!(state, "pending" | "sending" | "sent")
 }
 
 /// Whether operations of this type appear in an execution's counters.
@@ -168,6 +187,7 @@ pub(crate) fn needs(event: &Event, needs: &mut Needs) {
                 needs.key(View::Operations, scoped(&e.tenant, &change.id));
             }
         }
+        Event::OperationClaimed(e) => needs.key(View::Operations, scoped(&e.tenant, &e.id)),
         Event::OperationDeleted(e) => needs.key(View::Operations, scoped(&e.tenant, &e.id)),
         Event::ExecutionDeleted(e) => needs.link(View::Operations, "execution_id", &e.id),
         Event::DeploymentDeleted(e) => needs.link(View::Operations, "deployment_id", &e.id),
@@ -192,6 +212,15 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
                 rows.put(&operation)?;
             }
         }
+        Event::OperationClaimed(e) => {
+            let mut operation: Operation = rows.expect(&scoped(&e.tenant, &e.id))?;
+            operation.own.claim = Some(Claim {
+                token: e.token_digest.clone(),
+                message: e.message.clone(),
+                run: e.run.clone(),
+            });
+            rows.put(&operation)?;
+        }
         Event::OperationDeleted(e) => rows.remove(View::Operations, &scoped(&e.tenant, &e.id)),
         Event::ExecutionDeleted(e) => {
             let found = rows.find(View::Operations, "execution_id", &e.id);
@@ -213,6 +242,9 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
 fn apply(operation: &mut Operation, change: &OperationChange) -> Result<(), Error> {
     operation.state.clone_from(&change.state);
     operation.own.finished |= is_terminal(&change.state);
+    if is_unclaimed(&change.state) {
+        operation.own.claim = None;
+    }
     operation.manager_name.clone_from(&change.manager_name);
     operation.agent_name.clone_from(&change.agent_name);
     if let Some(parameters) = &change.parameters_json {
@@ -254,6 +286,7 @@ fn add(
                 finished: is_terminal(&operation.state),
                 result_json: None,
                 exception: None,
+                claim: None,
             },
             visibility: String::new(),
             tenant_name: scope.tenant.clone(),

@@ -87,6 +87,9 @@ pub(crate) fn stream(tenant: &str, id: &str) -> StreamId {
     StreamId::scoped(Category::Execution, tenant, id)
 }
 
+/// Kind of what is noted when a runner goes on with what another one began.
+pub(crate) const TAKEN_OVER: &str = "taken_over";
+
 /// What was decided of an execution, with what was seen then.
 pub(crate) fn noted(execution: &Execution, kind: &str, inputs: &Value) -> NewEvent {
     noted_of((&execution.tenant_name, &execution.id), kind, inputs)

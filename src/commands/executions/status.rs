@@ -136,7 +136,8 @@ pub(crate) async fn reported(
     }
 }
 
-/// The status change with all it entails; `execution` is as it is after it.
+/// The status change with all it entails; `execution` is as it is after it. It rests on all that
+/// has happened to the execution, so of two that saw the same status one is decided anew.
 ///
 /// # Errors
 /// Database errors.
@@ -157,6 +158,7 @@ pub async fn status_decision(
     };
     apply(execution, &event);
     let changes = stream(&tenant, &execution.id);
+    decision.rests_on_once(view, changes.clone()).await?;
     decision.event(changes, Event::ExecutionStatusChanged(event));
     execution_groups::execution_changed(view, execution, &mut decision).await?;
     plugins_updates::ended(view, execution, &mut decision).await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use stratalog_projections::views::executions::Execution;
 use stratalog_schema::Category;
 
-use super::stream;
+use super::{TAKEN_OVER, stream};
 use crate::{
     error::Error,
     log::audit::{self, Entry, Filter, Question},
@@ -121,6 +121,11 @@ fn told(kind: &str, inputs: &Value) -> String {
             "was resumed by force".to_owned()
         }
         "execution_resumed" => "was resumed".to_owned(),
+        "decision_noted" if text("kind") == TAKEN_OVER => {
+            let by = inputs.pointer("/inputs/manager_name");
+            let by = by.and_then(Value::as_str).unwrap_or_default();
+            format!("taken over by {by}")
+        }
         "decision_noted" => {
             let seen = inputs.get("inputs").unwrap_or(&Value::Null);
             format!("{} because of {seen}", text("kind"))

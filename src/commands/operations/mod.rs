@@ -1,4 +1,5 @@
 //! Operations of task graphs: what workers report about them, and what follows from it.
+mod claim;
 pub mod effects;
 mod store;
 
@@ -12,6 +13,7 @@ use stratalog_schema::{
     events::{OperationChange, OperationDeleted, OperationsChanged},
 };
 
+pub use claim::{claim, parse as parse_claim};
 pub(crate) use store::stored_anew;
 pub use store::{NewOperation, UpdateStored, add, update_stored};
 

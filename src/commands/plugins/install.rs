@@ -203,6 +203,7 @@ async fn broadcast(broker: &Broker, body: &Value) -> Result<(), Error> {
         body: body.to_string().into_bytes(),
         reply_to: None,
         correlation_id: None,
+        message_id: None,
         expiration_ms: None,
         mandatory: false,
     };

@@ -35,7 +35,7 @@ use crate::{
         import::{Import, Place, import},
         require_unused,
     },
-    store::{Decision, View as Reader},
+    store::{Decision, Fence, View as Reader},
 };
 
 /// The workflow that restores a snapshot.
@@ -128,11 +128,15 @@ pub async fn restore(ctx: &Context, execution: &Execution) -> Result<(), Error> 
     if let Some(schema) = imported.kept {
         tracing::warn!(schema, "the log that was replaced is kept");
     }
-    while let Err(error) = finish(ctx, &stage).await {
-        tracing::warn!(%error, "a restore is finished later");
-        tokio::time::sleep(PAUSE).await;
-    }
-    tenants::prepare_brokers(ctx).await;
+    // in this log nobody has announced yet that he runs executions
+    Fence::lift(async {
+        while let Err(error) = finish(ctx, &stage).await {
+            tracing::warn!(%error, "a restore is finished later");
+            tokio::time::sleep(PAUSE).await;
+        }
+        tenants::prepare_brokers(ctx).await;
+    })
+    .await;
     Ok(())
 }
 

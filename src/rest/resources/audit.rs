@@ -205,7 +205,7 @@ fn item(entry: &Entry) -> Value {
 
 /// Table and operation of an event type.
 fn kind(event: &str) -> (&'static str, &'static str) {
-    const TABLES: [(&str, &str); 35] = [
+    const TABLES: [(&str, &str); 36] = [
         ("user_group", "groups"),
         ("user", "users"),
         ("token", "tokens"),
@@ -223,6 +223,7 @@ fn kind(event: &str) -> (&'static str, &'static str) {
         ("execution_group", "execution_groups"),
         ("executions_grouped", "execution_groups"),
         ("execution", "executions"),
+        ("executor", "managers"),
         ("decision", "executions"),
         ("tasks_graph", "tasks_graphs"),
         ("operation", "operations"),

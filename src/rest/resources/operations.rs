@@ -189,6 +189,9 @@ struct Patch {
     manager_name: Option<String>,
     #[serde(default)]
     agent_name: Option<String>,
+    /// Not known to the reference: for which message an operation is started.
+    #[serde(default)]
+    claim: Option<Value>,
 }
 
 /// `PATCH /operations/{id}`
@@ -216,8 +219,14 @@ fn patch(ctx: &Arc<Context>) -> Route {
                     manager_name: body.manager_name,
                     agent_name: body.agent_name,
                 };
-                let position = operations::update(&ctx, &caller, &id, &report).await?;
-                Ok(Answer::json(&json!({}))?.at(position))
+                let Some(claim) = body.claim else {
+                    let position = operations::update(&ctx, &caller, &id, &report).await?;
+                    return Ok(Answer::json(&json!({}))?.at(position));
+                };
+                let claim = operations::parse_claim(&claim)?;
+                let claimed = operations::claim(&ctx, &caller, &id, (&claim, &report)).await?;
+                let (resumes, position) = claimed;
+                Ok(Answer::json(&json!({"resumes": resumes}))?.at(position))
             },
         )
         .map(reply::ok)

@@ -91,6 +91,34 @@ async fn an_interrupted_script_is_not_run_again() {
 }
 
 #[tokio::test]
+async fn nothing_is_begun_that_cannot_be_shown_as_started() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.script("s.sh", &counted(bench.work_dir.path()));
+    go(bench.work_dir.path());
+    {
+        let mut state = bench.stub.state();
+        state.operations.insert("t1".to_owned(), "sent".to_owned());
+        state.deaf_to_claims = true;
+    }
+    bench
+        .send(&task("t1", json!({"script_path": "s.sh"})))
+        .await;
+    let stub = bench.stub.clone();
+    let asked = || {
+        let requests = stub.state().requests.clone();
+        requests.iter().filter(|r| r.starts_with("PATCH")).count() > 1
+    };
+    until(asked).await;
+    assert_eq!(runs(bench.work_dir.path()), 0);
+    bench.stub.state().deaf_to_claims = false;
+    assert_eq!(bench.reply().await.1, ok());
+    assert_eq!(runs(bench.work_dir.path()), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn nobody_is_answered_who_does_not_wait() {
     let Some(mut bench) = Bench::start().await else {
         return;
@@ -106,6 +134,12 @@ async fn nobody_is_answered_who_does_not_wait() {
             .operations
             .insert("done".to_owned(), "succeeded".to_owned());
     }
+    {
+        let mut state = bench.stub.state();
+        let taken = "taken".to_owned();
+        state.operations.insert(taken.clone(), "started".to_owned());
+        state.taken.push(taken);
+    }
     let mut cancelled = task("t1", json!({"script_path": "s.sh"}));
     cancelled.context.execution_id = Some("cancelled".to_owned());
     let mut dead = task("t2", json!({"script_path": "s.sh"}));
@@ -114,6 +148,7 @@ async fn nobody_is_answered_who_does_not_wait() {
         &cancelled,
         &dead,
         &task("done", json!({"script_path": "s.sh"})),
+        &task("taken", json!({"script_path": "s.sh"})),
     ] {
         bench.send(task).await;
     }

@@ -16,6 +16,10 @@ use warp::{Filter, path::FullPath};
 pub(super) struct State {
     pub(super) executions: HashMap<String, String>,
     pub(super) operations: HashMap<String, String>,
+    /// Operations that run for other messages.
+    pub(super) taken: Vec<String>,
+    /// Claims are answered with 503.
+    pub(super) deaf_to_claims: bool,
     /// Every state an operation was given.
     pub(super) states: Vec<(String, String)>,
     pub(super) instances: HashMap<String, Value>,
@@ -155,6 +159,14 @@ impl State {
                 Some(state) => ok(json!({"id": id, "state": state})),
                 None => missing(),
             },
+            ("PATCH", ["operations", _]) if self.deaf_to_claims && !body["claim"].is_null() => {
+                error(StatusCode::SERVICE_UNAVAILABLE, "not now")
+            }
+            ("PATCH", ["operations", id])
+                if !body["claim"].is_null() && self.taken.iter().any(|taken| taken == id) =>
+            {
+                error(StatusCode::CONFLICT, "conflict_error")
+            }
             ("PATCH", ["operations", id]) => {
                 let state = body["state"].as_str().unwrap_or_default().to_owned();
                 self.states.push(((*id).to_owned(), state.clone()));

@@ -33,13 +33,20 @@ pub(super) async fn all(outcome: &Outcome, database_url: &str) {
     once(&connection, &events).await;
     acknowledged(outcome).await;
     let completed = ended(outcome);
-    journal(outcome, &completed);
+    journal(outcome);
     told(outcome).await;
+    let taken_over = taken_over(&events);
+    for execution in &taken_over {
+        let path = format!("executions/{execution}/timeline");
+        let timeline = outcome.client.get(&path).await;
+        assert!(timeline.to_string().contains("taken over by"), "{timeline}");
+    }
+    println!("{} executions were taken over", taken_over.len());
     println!(
-        "{} installs done, {} ended with their script; {} updates acknowledged; {} events, {} \
+        "{} executions done, {} ended with their script; {} updates acknowledged; {} events, {} \
          records",
-        completed.len(),
-        outcome.installs.len() - completed.len(),
+        completed,
+        outcome.executions.len() - completed,
         outcome.written.len(),
         verified.progress.events,
         verified.progress.records,
@@ -104,13 +111,12 @@ async fn acknowledged(outcome: &Outcome) {
     }
 }
 
-/// Installs either came through or say what was interrupted; those that came through.
-fn ended(outcome: &Outcome) -> Vec<String> {
-    let mut completed = Vec::new();
-    for execution in &outcome.installs {
-        let deployment = execution["deployment_id"].as_str().unwrap().to_owned();
+/// Executions either came through or say what was interrupted; how many came through.
+fn ended(outcome: &Outcome) -> usize {
+    let mut completed = 0;
+    for execution in &outcome.executions {
         match execution["status"].as_str() {
-            Some("terminated") => completed.push(deployment),
+            Some("terminated") => completed += 1,
             _ => {
                 let error = execution["error"].as_str().unwrap_or_default();
                 assert!(error.contains(INTERRUPTED), "{execution}");
@@ -120,8 +126,8 @@ fn ended(outcome: &Outcome) -> Vec<String> {
     completed
 }
 
-/// Every operation ran once, or not at all.
-fn journal(outcome: &Outcome, completed: &[String]) {
+/// Every operation ran once in its execution, or not at all.
+fn journal(outcome: &Outcome) {
     let text = fs::read_to_string(&outcome.journal).unwrap();
     let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
     for line in text.lines() {
@@ -129,13 +135,19 @@ fn journal(outcome: &Outcome, completed: &[String]) {
     }
     let doubled: Vec<_> = runs.iter().filter(|(_, n)| **n > 1).collect();
     assert!(doubled.is_empty(), "{doubled:?}");
-    // two operations of two instances each
-    assert!(runs.len() >= completed.len() * 4, "{runs:?}");
+    let is_done = |e: &&Value| e["workflow_id"] == "install" && e["status"] == "terminated";
+    let installed = outcome.executions.iter().filter(is_done);
+    for execution in installed {
+        let id = execution["id"].as_str().unwrap();
+        let own = runs.keys().filter(|line| line.starts_with(id));
+        // two operations of two instances each
+        assert_eq!(own.count(), 4, "{execution} {runs:?}");
+    }
 }
 
 /// Nothing is told twice about an execution, and the end of each is told.
 async fn told(outcome: &Outcome) {
-    for execution in &outcome.installs {
+    for execution in &outcome.executions {
         let id = execution["id"].as_str().unwrap();
         let query = format!("events?execution_id={id}&type=cloudify_event");
         let mut seen: HashMap<String, usize> = HashMap::new();
@@ -151,4 +163,35 @@ async fn told(outcome: &Outcome) {
         let is_end = |what: &&String| ends.iter().any(|end| what.contains(end));
         assert_eq!(seen.keys().filter(is_end).count(), 1, "{execution}");
     }
+}
+
+/// Executions that began in one term and ended in another. Each notes who ended it.
+fn taken_over(events: &[Recorded]) -> Vec<String> {
+    let mut term = 0;
+    let mut began: HashMap<&str, i32> = HashMap::new();
+    let mut noted: HashMap<&str, i32> = HashMap::new();
+    let mut taken_over = Vec::new();
+    for recorded in events {
+        match &recorded.event {
+            Event::ExecutorChanged(_) => term += 1,
+            Event::DecisionNoted(e) if e.kind == "taken_over" => {
+                noted.insert(&e.execution_id, term);
+            }
+            Event::ExecutionStatusChanged(e) if e.status == "started" => {
+                began.insert(&e.id, term);
+            }
+            Event::ExecutionStatusChanged(e) if is_end(&e.status) => {
+                if began
+                    .remove(e.id.as_str())
+                    .is_some_and(|began| began < term)
+                {
+                    assert_eq!(noted.get(e.id.as_str()), Some(&term), "{e:?}");
+                    taken_over.push(e.id.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(term > 0);
+    taken_over
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use stratalog::{
     commands::execution_end,
     config::{Hidden, Settings},
+    context::Context,
     server::{self, Running},
 };
 use stratalog_projections::At;
@@ -87,6 +88,18 @@ impl Manager {
             ..self.settings().clone()
         };
         server::start(settings).await.unwrap()
+    }
+
+    /// Stops it; another manager of [`Manager::beside`] takes its place.
+    pub(crate) async fn replaced_by(self, other: Running) -> Self {
+        Self {
+            server: self.server.replaced_by(other).await,
+            ..self
+        }
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.server.running.ctx
     }
 
     /// The tenant it works in.

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -166,31 +166,70 @@ fn family(pid: i32) -> Vec<i32> {
     family
 }
 
+/// Several `stratalogd serve` on ports of their own over one directory: one that only answers,
+/// and those that run executions.
+#[derive(Debug)]
+pub(crate) struct Daemons {
+    pub(crate) server: Daemon,
+    pub(crate) workers: Vec<Daemon>,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Daemons {
+    pub(crate) fn start(services: &Services, workers: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Daemon::start(services, (directory.path(), "server"), false);
+        let worker =
+            |nth| Daemon::start(services, (directory.path(), &format!("worker{nth}")), true);
+        Self {
+            workers: (0..workers).map(worker).collect(),
+            server,
+            directory,
+        }
+    }
+
+    /// What they wrote to their logs.
+    pub(crate) fn logs(&self) -> String {
+        let all = std::iter::once(&self.server).chain(&self.workers);
+        let logs = all.map(|daemon| fs::read_to_string(&daemon.log).unwrap());
+        logs.collect()
+    }
+}
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("kept for a look: {}", self.directory.path().display());
+        }
+    }
+}
+
 /// `stratalogd serve` on ports of its own.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     command: Command,
     child: Child,
     url: String,
-    pub(crate) directory: tempfile::TempDir,
+    log: PathBuf,
 }
 
 impl Daemon {
-    pub(crate) fn start(services: &Services) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    fn start(services: &Services, (directory, name): (&Path, &str), is_worker: bool) -> Self {
         let [rest, internal] = free_ports();
-        let log = directory.path().join("log");
+        let path = directory.join(format!("{name}.log"));
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(log)
+            .open(&path)
             .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stratalogd"));
         command
             .arg("serve")
             .env("STRATALOG_DATABASE_URL", services.database_url())
             .env("STRATALOG_AMQP_URL", services.amqp_url())
-            .env("STRATALOG_DATA_DIR", directory.path().join("data"))
+            .env("STRATALOG_DATA_DIR", directory.join("data"))
+            .env("STRATALOG_RUN_EXECUTIONS", is_worker.to_string())
             .env("STRATALOG_REST_LISTEN", format!("127.0.0.1:{rest}"))
             .env("STRATALOG_INTERNAL_LISTEN", format!("127.0.0.1:{internal}"))
             .env("STRATALOG_ADMIN_PASSWORD", PASSWORD)
@@ -203,7 +242,7 @@ impl Daemon {
             child: command.spawn().unwrap(),
             command,
             url: format!("http://127.0.0.1:{rest}"),
-            directory,
+            log: path,
         }
     }
 
@@ -218,11 +257,6 @@ impl Daemon {
         self.child.wait().unwrap();
         self.child = self.command.spawn().unwrap();
     }
-
-    /// What it wrote to its log.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap()
-    }
 }
 
 impl Drop for Daemon {
@@ -230,10 +264,6 @@ impl Drop for Daemon {
         // it may have ended by itself
         let _gone = self.child.kill();
         let _status = self.child.wait();
-        if std::thread::panicking() {
-            self.directory.disable_cleanup(true);
-            eprintln!("kept for a look: {}", self.directory.path().display());
-        }
     }
 }
 

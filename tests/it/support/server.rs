@@ -127,6 +127,12 @@ impl TestServer {
         }
     }
 
+    /// Stops it; another one that runs over the same database takes its place.
+    pub(crate) async fn replaced_by(self, running: Running) -> Self {
+        self.running.stop().await;
+        Self { running, ..self }
+    }
+
     /// Stops it; what it kept stays.
     pub(crate) async fn stop_and_keep(self) -> (TestDatabase, TempDir) {
         self.running.stop().await;

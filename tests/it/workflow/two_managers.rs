@@ -1,5 +1,10 @@
 //! Two managers over one database and one broker, both of which run executions.
 use serde_json::json;
+use stratalog::{
+    error::Error,
+    store::{Decision, Fence},
+};
+use stratalog_schema::{Category, Event, Meta, StreamId, events::ExecutorChanged};
 
 use super::PLAIN;
 use crate::support::manager::Manager;
@@ -25,5 +30,34 @@ async fn an_environment_is_made_once() {
     });
     futures::future::join_all(made).await;
     other.stop().await;
+    manager.stop().await;
+}
+
+/// Who runs executions has announced it; whoever did so before is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_ends_with_the_next_ones_beginning() {
+    let manager = Manager::new().await;
+    let other = manager.beside().await;
+    manager.deploy("d", &[("blueprint.yaml", PLAIN)]).await;
+    let of = StreamId::global(Category::Executor, "executor");
+    let stale = Fence::new(of, 0);
+    let ctx = manager.context();
+    let before = manager.position().await;
+    let meta = Meta::system();
+    let decided = stale.apply(ctx.store.command(&meta, None, async |_| {
+        let mut decision = Decision::nothing();
+        let of = StreamId::global(Category::Executor, "nobody");
+        let event = ExecutorChanged::default();
+        decision.event(of, Event::ExecutorChanged(event));
+        Ok((decision, ()))
+    }));
+    let refused = decided.await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    assert_eq!(manager.position().await, before);
+
+    // the other one takes over from a manager that goes
+    let manager = manager.replaced_by(other).await;
+    let execution = manager.run("d", "install", json!({})).await;
+    assert_eq!(execution["status"], "terminated", "{execution}");
     manager.stop().await;
 }

@@ -1,0 +1,169 @@
+//! Who runs an operation. The same operation may be asked for by several messages: an executor that
+//! cannot know whether one has arrived sends another, and so does one whose term has ended without
+//! its knowledge. One message gets it.
+use serde_json::Value;
+use stratalog_projections::views::operations::{Claim, Operation, is_terminal};
+use stratalog_schema::{Category, Event, StreamId, events::OperationClaimed};
+
+use super::{MODEL, UpdateOperation, decide};
+use crate::{
+    auth::{Caller, Permission},
+    clock,
+    commands::visibility,
+    context::Context,
+    error::{Error, ErrorCode},
+    store::Decision,
+};
+
+const STARTED: &str = "started";
+const RESPONSE_SENT: &str = "response-sent";
+
+/// Whose an operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nobody has begun it.
+    Free,
+    /// The same run asks again.
+    Own,
+    /// An earlier run of it was interrupted, or nobody waits for it any more.
+    Interrupted,
+    /// It runs for another message.
+    Taken,
+    /// It has ended.
+    Over,
+}
+
+impl Standing {
+    fn of((state, own): (&str, Option<&Claim>), claim: &Claim) -> Self {
+        let is_begun = matches!(state, STARTED | RESPONSE_SENT);
+        match own {
+            _ if is_terminal(state) => Self::Over,
+            Some(own) if own == claim => Self::Own,
+            _ if !is_begun => Self::Free,
+            Some(own) if own.token == claim.token && own.message != claim.message => Self::Taken,
+            _ => Self::Interrupted,
+        }
+    }
+}
+
+/// Claims an operation for a message and shows it as started. Gives whether an earlier run of it was
+/// interrupted, and the position. The same run may ask again.
+///
+/// # Errors
+/// 403, 404; 409 when the operation has ended, or runs for another message; database errors.
+pub async fn claim(
+    ctx: &Context,
+    caller: &Caller,
+    id: &str,
+    (claim, report): (&Claim, &UpdateOperation),
+) -> Result<(bool, i64), Error> {
+    caller.require_or_execution(Permission::Operations)?;
+    if report.state != STARTED {
+        return Err(Error::bad_parameters(
+            "An operation is claimed by who starts it",
+        ));
+    }
+    let (appended, resumes) = ctx
+        .store
+        .command(&caller.meta(), None, async |view| {
+            let view = &*view;
+            let operation: Operation =
+                visibility::own(caller, view, MODEL, id).await?.resource()?;
+            let mut decision = Decision::nothing();
+            let now = (operation.state.as_str(), operation.own.claim.as_ref());
+            let standing = Standing::of(now, claim);
+            match standing {
+                Standing::Own => return Ok((decision, false)),
+                Standing::Over => return Err(refused("has ended")),
+                Standing::Taken => return Err(refused("runs for another message")),
+                Standing::Free => {
+                    decision = decide(view, caller, &operation, report).await?;
+                }
+                Standing::Interrupted => {}
+            }
+            let changes = StreamId::scoped(Category::OperationClaim, &operation.tenant_name, id);
+            decision.rests_on(view, changes.clone()).await?;
+            let event = claimed(&operation, claim, report);
+            decision.event(changes, Event::OperationClaimed(event));
+            Ok((decision, standing == Standing::Interrupted))
+        })
+        .await?;
+    Ok((resumes, appended.last_position))
+}
+
+fn claimed(operation: &Operation, claim: &Claim, report: &UpdateOperation) -> OperationClaimed {
+    OperationClaimed {
+        id: operation.id.clone(),
+        execution_id: operation.own.execution_id.clone(),
+        tenant: operation.tenant_name.clone(),
+        token_digest: claim.token.clone(),
+        message: claim.message.clone(),
+        run: claim.run.clone(),
+        manager_name: report.manager_name.clone(),
+        agent_name: report.agent_name.clone(),
+        at_ms: clock::now_ms(),
+    }
+}
+
+fn refused(why: &str) -> Error {
+    Error::refused(ErrorCode::Conflict, format!("The operation {why}"))
+}
+
+/// A claim as it is sent: three short texts.
+///
+/// # Errors
+/// 400.
+pub fn parse(sent: &Value) -> Result<Claim, Error> {
+    let claim: Claim = serde_json::from_value(sent.clone())
+        .map_err(|error| Error::bad_parameters(format!("claim: {error}")))?;
+    let parts = [&claim.token, &claim.message, &claim.run];
+    match parts.iter().all(|part| part.len() <= 200) {
+        true => Ok(claim),
+        false => Err(Error::bad_parameters("claim: longer than 200 bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(token: &str, message: &str, run: &str) -> Claim {
+        let [token, message, run] = [token, message, run].map(str::to_owned);
+        Claim {
+            token,
+            message,
+            run,
+        }
+    }
+
+    fn standing(state: &str, own: Option<Claim>) -> Standing {
+        Standing::of((state, own.as_ref()), &of("t", "m", "r"))
+    }
+
+    #[test]
+    fn one_message_has_an_operation() {
+        assert_eq!(standing("sent", None), Standing::Free);
+        assert_eq!(standing("started", Some(of("t", "m", "r"))), Standing::Own);
+        assert_eq!(
+            standing("started", Some(of("t", "n", "r"))),
+            Standing::Taken
+        );
+        assert_eq!(
+            standing("response-sent", Some(of("t", "n", "r"))),
+            Standing::Taken
+        );
+        // it came again
+        assert_eq!(
+            standing("started", Some(of("t", "m", "q"))),
+            Standing::Interrupted
+        );
+        // the execution was resumed
+        assert_eq!(
+            standing("started", Some(of("s", "n", "q"))),
+            Standing::Interrupted
+        );
+        // whoever started it makes no claims
+        assert_eq!(standing("started", None), Standing::Interrupted);
+        assert_eq!(standing("failed", Some(of("t", "m", "r"))), Standing::Over);
+    }
+}
