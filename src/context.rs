@@ -2,7 +2,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     auth::{Authenticator, Directory},
@@ -82,6 +82,8 @@ pub struct Context {
     pub is_draining: AtomicBool,
     /// How far the restore of a snapshot has come.
     pub restoring: watch::Sender<Restoring>,
+    /// Asks for what other processes have appended to be taken in at once.
+    pub behind: Notify,
     /// The log's own tasks: they end last.
     pub tasks: Tasks,
 }

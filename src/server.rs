@@ -1,7 +1,7 @@
 //! The composition: what starts in which order, when it is ready, and how it ends.
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use warp::filters::BoxedFilter;
 
@@ -153,6 +153,7 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         roles: context::Roles::default(),
         is_draining: false.into(),
         restoring: watch::Sender::new(context::Restoring::No),
+        behind: Notify::new(),
         settings,
         store,
         directory,

@@ -10,15 +10,18 @@ use crate::{error::Error, log::read};
 /// How long another process's change may go unseen.
 const POLL: Duration = Duration::from_millis(250);
 const PAGE_EVENTS: i64 = 1_000;
+/// How often is looked whether a position has been reached.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs until it is told to stop.
 pub async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
     let mut generation = None;
-    while stop
-        .run_until_cancelled(tokio::time::sleep(POLL))
-        .await
-        .is_some()
-    {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ctx.behind.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
         if let Err(error) = catch_up(&ctx, &mut generation).await {
             tracing::warn!(%error, "changes of other processes cannot be read for now");
         }
@@ -56,6 +59,14 @@ async fn catch_up(ctx: &Context, generation: &mut Option<u32>) -> Result<(), Err
 }
 
 impl Context {
+    /// Waits until people and files are known here as they are at a position.
+    pub async fn reach(&self, position: i64) {
+        while self.directory.position() < position {
+            self.behind.notify_one();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// The log was replaced: people and files must be read anew, whatever is known of their
     /// positions.
     pub fn forget_positions(&self) {

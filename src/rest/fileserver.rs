@@ -1,6 +1,6 @@
 //! `/resources/…`: the resource directory over HTTP, also for a proxy in front of the manager
 //! (`/file-server-proxy/…`). Who may do what is decided once, on the canonical path.
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderValue, header::CONTENT_TYPE};
 use stratalog_projections::{At, View as ViewName, views::scoped};
@@ -31,6 +31,9 @@ const INDEX_NAME: &str = ".cloudify-index.json";
 const PROXY: &str = "file-server-proxy";
 /// In which header it says what that was.
 const ORIGINAL_URI: &str = "x-original-uri";
+
+/// How long is waited for what other processes have appended.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `/resources`
 pub(super) fn routes(ctx: &Arc<Context>) -> Route {
@@ -150,12 +153,27 @@ fn missing(path: &ResourcePath) -> Error {
 async fn read(req: &Request) -> Result<Response, Error> {
     let Requested { path, is_directory } = requested(req)?;
     allow_reading(req, &path).await?;
-    let (manifest, position) = req.files(&path).await?;
+    let (manifest, position) = found(req, &path).await?;
     let response = match is_directory {
         true => directory(req, &path, &manifest).await?,
         false => file(&req.ctx, &req.head, &path, manifest.get(&path).copied()).await?,
     };
     Ok(reply::at(response, position))
+}
+
+/// What lies at a path and below it. That there is nothing is believed only once this process knows
+/// what others have appended: a file may have been put there through another manager just now.
+async fn found(req: &Request, path: &ResourcePath) -> Result<(Manifest, Option<i64>), Error> {
+    let found = req.files(path).await?;
+    if found.0.get(path).is_some() || found.0.below(path).next().is_some() {
+        return Ok(found);
+    }
+    let reached = req.ctx.reach(req.ctx.store.head().await?);
+    // what is not reached in time is not waited for
+    match tokio::time::timeout(PATIENCE, reached).await {
+        Ok(()) => req.files(path).await,
+        Err(_) => Ok(found),
+    }
 }
 
 /// A directory's index or archive.

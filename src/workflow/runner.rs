@@ -232,7 +232,13 @@ impl Runner {
     async fn reload(&self) -> Result<Execution, Stop> {
         let view = self.ctx.store.read(At::Now).await?;
         let execution = executions::find(&view, &self.tenant, &self.id).await?;
+        let position = view.head();
         drop(view.finish().await.map_err(Error::from)?);
+        // files that another process has put there just now
+        let reached = self.ctx.reach(position);
+        if self.stop.run_until_cancelled(reached).await.is_none() {
+            return Err(Stop::Draining);
+        }
         execution.ok_or(Stop::Over)
     }
 

@@ -11,8 +11,6 @@ use crate::{
 
 /// How long a position is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often is looked whether it has come.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Waits until this process knows everything up to the position the client asks for, people and
 /// files included.
@@ -30,12 +28,7 @@ pub(super) async fn reach(ctx: &Context, head: &Head) -> Result<(), Error> {
             shown(&text)
         ))
     })?;
-    let reached = async {
-        while ctx.directory.position() < position {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, reached).await;
+    let waited = tokio::time::timeout(PATIENCE, ctx.reach(position)).await;
     waited.map_err(|_| {
         Error::refused(
             ErrorCode::PositionNotReached,
