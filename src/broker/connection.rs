@@ -69,6 +69,11 @@ impl Options {
         Ok(uri)
     }
 
+    /// The user that connections are made with.
+    fn user(&self) -> Result<String, Error> {
+        Ok(self.uri(1)?.authority.userinfo.username)
+    }
+
     async fn tls(&self) -> Result<OwnedTLSConfig, Error> {
         let Some(path) = &self.ca_file else {
             return Ok(OwnedTLSConfig::default());
@@ -183,19 +188,40 @@ impl Broker {
         Self { shared }
     }
 
+    /// Another connection to the same place, which ends with this one's token: for what must not
+    /// keep the first one from being made.
+    #[must_use]
+    pub fn beside(&self, topology: Topology) -> Self {
+        let (options, cancel) = (self.shared.options.clone(), self.shared.cancel.clone());
+        Self::start(options, topology, cancel)
+    }
+
+    /// The user that the connection is made with.
+    ///
+    /// # Errors
+    /// `Configuration` for a URL that is none.
+    pub fn user(&self) -> Result<String, Error> {
+        self.shared.options.user()
+    }
+
     pub fn state(&self) -> watch::Receiver<BrokerState> {
         self.shared.state.subscribe()
     }
 
     /// Declares now when connected, and again after every reconnect.
     pub async fn declare(&self, topology: &Topology) -> Result<(), Error> {
-        self.shared.topology.rcu(|known| known.merged(topology));
+        self.remember(topology);
         match self.session() {
             Ok(session) => session.declare(topology).await,
             // Will be declared as soon as there is a connection.
             Err(Error::Down(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Declares with the next consumer, and after every reconnect.
+    pub fn remember(&self, topology: &Topology) {
+        self.shared.topology.rcu(|known| known.merged(topology));
     }
 
     /// Deletes a queue and forgets its declaration. A queue that is not there is no error.

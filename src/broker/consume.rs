@@ -34,6 +34,8 @@ pub struct Delivery {
     pub reply_to: Option<String>,
     pub correlation_id: Option<String>,
     pub message_id: Option<String>,
+    /// The user who sent it, if the message says so: the broker lets nobody name another one.
+    pub sender: Option<String>,
     pub ack: Ack,
 }
 
@@ -232,6 +234,7 @@ fn received(delivery: Received, channel: &Channel) -> Delivery {
             .as_ref()
             .map(ToString::to_string),
         message_id: properties.message_id().as_ref().map(ToString::to_string),
+        sender: properties.user_id().as_ref().map(ToString::to_string),
         ack: Ack {
             acker: delivery.acker,
             tag: delivery.delivery_tag,

@@ -143,6 +143,61 @@ async fn a_mandatory_message_without_a_queue_is_reported() {
 }
 
 #[tokio::test]
+async fn a_notice_names_its_sender_and_only_the_newest_are_kept() {
+    let Some(url) = amqp_url() else { return };
+    let bench = Bench::start(&url).await;
+    let queue = unique("stratalog_test_newest");
+    let topology = Topology::default()
+        .exchange(&bench.name, topology::Kind::Direct)
+        .newest(&queue, 2)
+        .binding(&queue, &bench.name, "told");
+    for body in ["1", "2", "3"] {
+        let notice = Notice {
+            topology: &topology,
+            exchange: &bench.name,
+            routing_key: "told",
+            body: body.as_bytes(),
+            expiration_ms: 60_000,
+        };
+        bench.broker.notify(&notice).await.unwrap();
+    }
+    assert_eq!(bench.broker.depth(&queue).await.unwrap(), 2);
+    assert!(bench.broker.depth("stratalog_test_none").await.is_err());
+    bench.broker.remember(&topology);
+    let mut deliveries = bench.broker.consume(ConsumerSpec {
+        queue: queue.clone(),
+        prefetch: 5,
+    });
+    let first = next(&mut deliveries).await;
+    assert_eq!(first.body, b"2");
+    assert_eq!(first.sender, bench.broker.user().ok());
+    first.ack.ack().await.unwrap();
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_notice_that_is_refused_disturbs_nothing_else() {
+    let Some(url) = amqp_url() else { return };
+    let bench = Bench::start(&url).await;
+    let mut deliveries = bench.consume(5);
+    // the exchange is there, and of another kind
+    let topology = Topology::default().exchange(&bench.name, topology::Kind::Fanout);
+    let notice = Notice {
+        topology: &topology,
+        exchange: &bench.name,
+        routing_key: "",
+        body: b"1",
+        expiration_ms: 60_000,
+    };
+    assert!(bench.broker.notify(&notice).await.is_err());
+    bench.broker.publish(&bench.message("kept")).await.unwrap();
+    let received = next(&mut deliveries).await;
+    assert_eq!(received.body, b"\"kept\"");
+    received.ack.ack().await.unwrap();
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_missing_exchange_fails_one_message_and_not_the_next() {
     let Some(url) = amqp_url() else { return };
     let bench = Bench::start(&url).await;

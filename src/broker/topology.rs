@@ -1,14 +1,14 @@
 //! Exchanges, queues and bindings, named as every peer expects them.
 //!
 //! Peers declare the same things again with nothing but `durable=true`; any other argument here
-//! would make the broker refuse them. So there are no arguments, and the type of a queue is left to
-//! the virtual host's default.
-use std::collections::BTreeSet;
+//! would make the broker refuse them. So there are no arguments but for queues that nobody else
+//! knows, and the type of a queue is left to the virtual host's default.
+use std::collections::{BTreeMap, BTreeSet};
 
 use lapin::{
     Channel, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 
 /// Operations, workflows and their responses.
@@ -26,6 +26,9 @@ pub const HOOKS_ROUTING_KEY: &str = "events.hooks";
 pub const HOOKS_QUEUE: &str = "cloudify-hooks";
 pub const LOGS_EXCHANGE: &str = "cloudify-logs";
 pub const LOGS_EVENTS_QUEUE: &str = "cloudify-logs-events";
+/// What workers and agents tell of themselves. The reference has only its name left, in what agents'
+/// users may write to, so agents that were made for it may tell, too.
+pub const METRICS_EXCHANGE: &str = "cloudify-monitoring";
 /// Where the native executor takes the responses of all its executions.
 pub const RESPONSE_QUEUE: &str = "execution_responses_stratalog";
 
@@ -64,8 +67,8 @@ pub struct Binding {
 pub struct Topology {
     pub exchanges: BTreeSet<Exchange>,
     pub queues: BTreeSet<String>,
-    /// Queues that go with the connection.
-    pub exclusive: BTreeSet<String>,
+    /// Queues that go with the connection; some keep only so many messages, the newest.
+    pub exclusive: BTreeMap<String, Option<u16>>,
     pub bindings: BTreeSet<Binding>,
 }
 
@@ -96,7 +99,14 @@ impl Topology {
     /// A queue that only this connection uses.
     #[must_use]
     pub fn exclusive(mut self, name: &str) -> Self {
-        self.exclusive.insert(name.to_owned());
+        self.exclusive.insert(name.to_owned(), None);
+        self
+    }
+
+    /// The same, for what is worth nothing once there is newer: only the newest messages are kept.
+    #[must_use]
+    pub fn newest(mut self, name: &str, messages_max: u16) -> Self {
+        self.exclusive.insert(name.to_owned(), Some(messages_max));
         self
     }
 
@@ -116,7 +126,12 @@ impl Topology {
         Self {
             exchanges: &self.exchanges | &other.exchanges,
             queues: &self.queues | &other.queues,
-            exclusive: &self.exclusive | &other.exclusive,
+            exclusive: self
+                .exclusive
+                .clone()
+                .into_iter()
+                .chain(other.exclusive.clone())
+                .collect(),
             bindings: &self.bindings | &other.bindings,
         }
     }
@@ -124,6 +139,7 @@ impl Topology {
     pub(super) fn without_queue(&self, name: &str) -> Self {
         let mut rest = self.clone();
         rest.queues.remove(name);
+        rest.exclusive.remove(name);
         rest.bindings.retain(|binding| binding.queue != name);
         rest
     }
@@ -183,6 +199,18 @@ pub fn agent(queue: &str) -> Topology {
         .queue(&format!("{queue}_service"), queue, SERVICE_ROUTING_KEY)
 }
 
+/// Where metrics are told, for those who tell.
+pub fn metrics() -> Topology {
+    Topology::default().exchange(METRICS_EXCHANGE, Kind::Topic)
+}
+
+/// The same with a queue of the connection's own, for those who listen.
+pub fn metrics_in(queue: &str, messages_max: u16) -> Topology {
+    metrics()
+        .newest(queue, messages_max)
+        .binding(queue, METRICS_EXCHANGE, "#")
+}
+
 pub fn service_queue(manager_name: &str) -> String {
     format!("{SERVICE_EXCHANGE}-{manager_name}_service")
 }
@@ -207,16 +235,22 @@ pub(super) async fn declare(channel: &Channel, topology: &Topology) -> Result<()
             )
             .await?;
     }
-    let durable = topology.queues.iter().map(|queue| (queue, false));
-    let exclusive = topology.exclusive.iter().map(|queue| (queue, true));
-    for (queue, exclusive) in durable.chain(exclusive) {
+    let durable = topology.queues.iter().map(|queue| (queue, false, None));
+    let exclusive = topology.exclusive.iter();
+    let exclusive = exclusive.map(|(queue, messages_max)| (queue, true, *messages_max));
+    for (queue, exclusive, messages_max) in durable.chain(exclusive) {
         let options = QueueDeclareOptions {
             durable: !exclusive,
             exclusive,
             ..Default::default()
         };
+        let mut arguments = FieldTable::default();
+        if let Some(messages_max) = messages_max {
+            let limit = AMQPValue::LongInt(messages_max.into());
+            arguments.insert("x-max-length".into(), limit);
+        }
         channel
-            .queue_declare(queue.as_str().into(), options, FieldTable::default())
+            .queue_declare(queue.as_str().into(), options, arguments)
             .await?;
     }
     for binding in &topology.bindings {

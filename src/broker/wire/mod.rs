@@ -4,6 +4,7 @@
 //! timestamps); what we write is always complete. Unknown fields of an operation's context are
 //! kept, so that it can be handed on unchanged.
 mod event;
+pub mod metrics;
 mod operation;
 mod response;
 pub mod service;
@@ -13,6 +14,7 @@ pub use event::{
     EventContext, EventMessage, HookContext, HookMessage, LogMessage, Telemetry, Text,
     parse_timestamp,
 };
+pub use metrics::{Load, Memory, Metrics, OddMetrics, Operations};
 pub use operation::{
     CONTEXT_VERSION, Operation, OperationContext, OperationTask, Plugin, Related, TenantRef,
 };
