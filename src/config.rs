@@ -23,6 +23,9 @@ pub use agent::AgentSettings;
 /// Prefix of the environment's settings.
 const PREFIX: &str = "STRATALOG_";
 
+/// How often workers and agents tell their metrics, where nothing else is set; seconds.
+pub(crate) const METRICS_INTERVAL_S: u64 = 10;
+
 /// A setting that is not shown in logs.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -100,6 +103,9 @@ pub struct Settings {
     pub agent_lost_after_s: u64,
     /// How long running requests and operations may take to end when the process stops.
     pub drain_timeout_s: u64,
+    /// How often the worker tells how it and its host are; seconds, at most
+    /// 3600; 0 for never.
+    pub metrics_interval_s: u64,
 }
 
 impl Default for Settings {
@@ -130,6 +136,7 @@ impl Default for Settings {
             file_cache_bytes_max: 32 * 1024 * 1024,
             agent_lost_after_s: 300,
             drain_timeout_s: 30,
+            metrics_interval_s: METRICS_INTERVAL_S,
         }
     }
 }

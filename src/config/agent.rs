@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::{Figment, Provider, providers::Serialized};
 use serde::{Deserialize, Serialize};
 
-use super::{Hidden, LogFormat, environment};
+use super::{Hidden, LogFormat, METRICS_INTERVAL_S, environment};
 
 /// Prefix of the environment's settings.
 const PREFIX: &str = "STRATALOG_AGENT_";
@@ -52,6 +52,9 @@ pub struct AgentSettings {
     pub log_format: LogFormat,
     /// How long running operations may take to end when the agent is told to; seconds.
     pub drain_timeout_s: u64,
+    /// How often the agent tells managers how it and its host are; seconds, at most
+    /// 3600; 0 for never.
+    pub metrics_interval_s: u64,
 }
 
 impl Default for AgentSettings {
@@ -76,6 +79,7 @@ impl Default for AgentSettings {
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             drain_timeout_s: 600,
+            metrics_interval_s: METRICS_INTERVAL_S,
         }
     }
 }

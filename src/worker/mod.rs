@@ -19,6 +19,7 @@ mod extensions;
 mod installer;
 mod interpreter;
 mod log;
+mod metrics;
 mod operation;
 mod outcomes;
 mod plugins;
@@ -46,7 +47,7 @@ use self::{
 };
 use crate::{
     broker::{self, Broker, Tenants},
-    config::Hidden,
+    config::{Hidden, METRICS_INTERVAL_S},
 };
 
 /// How many operations may wait for other executions, for each that may run.
@@ -98,6 +99,8 @@ pub struct Options {
     /// Whether interpreters stay after an operation, so that the next one need not load the
     /// library.
     pub has_residents: bool,
+    /// How often the worker tells its metrics; 0 for never.
+    pub metrics_interval_s: u64,
 }
 
 impl Options {
@@ -116,6 +119,7 @@ impl Options {
             rest_retry_limit_ms: 3_600_000,
             drain_ms: 30_000,
             has_residents: true,
+            metrics_interval_s: METRICS_INTERVAL_S,
         }
     }
 }
@@ -220,7 +224,11 @@ pub async fn run(
         abort,
         options,
     });
-    consumer::run(worker, cancel).await
+    let telling = worker.clone();
+    tokio::select! {
+        ended = Box::pin(consumer::run(worker, cancel)) => ended,
+        never = metrics::tell(&telling) => match never {},
+    }
 }
 
 #[cfg(test)]

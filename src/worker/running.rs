@@ -7,6 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::workflow::is_one;
 use crate::broker::{Ack, Delivery, wire::OperationTask};
 
 /// How to answer a message and be rid of it.
@@ -136,6 +137,13 @@ impl Running {
             .values()
             .filter(|run| run.task.context.execution_id.as_deref() == Some(execution_id));
         hit.map(|run| run.kill.cancel()).count()
+    }
+
+    /// How many of them are workflows.
+    pub(super) fn workflows(&self) -> usize {
+        let runs = self.lock();
+        let workflows = runs.values().filter(|run| is_one(&run.task.context));
+        workflows.count()
     }
 
     pub(super) fn count(&self) -> usize {

@@ -90,6 +90,7 @@ fn options(settings: &AgentSettings, file: Option<PathBuf>) -> Options {
         ca_file: settings.rest_ca_file.clone(),
         max_operations: settings.max_operations,
         drain_ms: settings.drain_timeout_s.saturating_mul(1_000),
+        metrics_interval_s: settings.metrics_interval_s,
         ..Options::new("", python, work_dir, &settings.name)
     }
 }
