@@ -16,12 +16,15 @@ use crate::{
 
 mod changes;
 mod follow;
+mod metrics;
 mod remembered;
+mod reports;
 mod resources;
 
 pub use changes::Changes;
 pub use follow::follow;
 pub use remembered::{Kept, Remembered};
+pub use reports::{Report, Reports, Source};
 pub use resources::Resources;
 
 /// How far the restore of a snapshot has come.
@@ -76,6 +79,8 @@ pub struct Context {
     pub sealer: Sealer,
     /// Metrics, to be rendered.
     pub metrics: PrometheusHandle,
+    /// What workers and agents told last.
+    pub reports: Reports,
     /// Which roles run in this process.
     pub roles: Roles,
     /// Whether the process is about to end and wants no more requests.

@@ -150,6 +150,7 @@ async fn open(settings: Settings, drivers: &Tasks) -> Result<Arc<Context>, Error
         tenants: reaching(&settings).map(|options| Tenants::new(options, drivers.stop_token())),
         broker_admin: manage(&settings).await?,
         metrics: telemetry::metrics(),
+        reports: context::Reports::default(),
         roles: context::Roles::default(),
         is_draining: false.into(),
         restoring: watch::Sender::new(context::Restoring::No),

@@ -33,6 +33,13 @@ pub fn log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     .map_err(|error| TelemetryError::Started(error.to_string()))
 }
 
+/// What `set` sets, in Prometheus' format: for what is known only when somebody asks.
+pub fn rendered(set: impl FnOnce()) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, set);
+    recorder.handle().render()
+}
+
 /// Starts collecting metrics. A process has one collection: whoever comes later gets a view on an
 /// empty one.
 pub fn metrics() -> PrometheusHandle {

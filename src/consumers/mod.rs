@@ -1,2 +1,4 @@
-//! Consumers of the message broker that turn what arrives into appended records.
+//! Consumers of the message broker: of what becomes records of the log, and of metrics, which are
+//! only remembered.
 pub mod logs;
+pub mod metrics;

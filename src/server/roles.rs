@@ -15,6 +15,9 @@ use crate::{
 
 /// Starts them.
 pub(super) fn start(running: &Running) {
+    if let Some(broker) = running.ctx.broker.clone() {
+        metrics(running, broker);
+    }
     if !running.ctx.settings.run_executions {
         return tracing::info!("executions are left to other processes");
     }
@@ -59,6 +62,15 @@ fn consumers(running: &Running, broker: Broker) {
     });
 }
 
+/// Takes in what workers and agents tell of themselves. Every process does, because every one is
+/// asked for it.
+fn metrics(running: &Running, broker: Broker) {
+    let (ctx, stop) = (running.ctx.clone(), running.drivers.stop_token());
+    running
+        .drivers
+        .spawn("metrics", consumers::metrics::run(ctx, broker, stop));
+}
+
 /// Asks agents whether they live.
 fn agents(running: &Running) {
     let (ctx, stop) = (running.ctx.clone(), running.drivers.stop_token());
@@ -96,6 +108,7 @@ fn worker(running: &Running, broker: Broker) {
     let amqp = settings.amqp_url.clone();
     options.amqp = amqp.map(|url| (url, settings.amqp_ca_file.clone()));
     options.has_residents = settings.resident_interpreters;
+    options.metrics_interval_s = settings.metrics_interval_s;
     let stop = running.drivers.stop_token();
     let runs = Runs::new(&running.ctx, |roles| &roles.worker);
     running.drivers.spawn("worker", async move {

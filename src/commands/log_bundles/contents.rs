@@ -32,7 +32,7 @@ const README: &str = "\
 manager.json     version, host, and where the log of events stands
 settings.txt     settings of the process; what is secret is masked
 health.json      what the process is connected to and which roles it has
-metrics.txt      metrics of the process, in Prometheus' format
+metrics.txt      metrics of the process, workers and agents, in Prometheus' format
 executions.json  executions that have not ended
 agents.json      agents with their states
 events.jsonl     the newest execution logs and events of each tenant
@@ -56,7 +56,7 @@ pub(super) async fn gather(ctx: &Context) -> Result<Vec<u8>, Error> {
         ("manager.json", pretty(&manager)?),
         ("settings.txt", format!("{:#?}\n", ctx.settings)),
         ("health.json", pretty(&health(ctx))?),
-        ("metrics.txt", ctx.metrics.render()),
+        ("metrics.txt", ctx.metrics_text()),
         ("executions.json", pretty(&json!(executions))?),
         ("agents.json", pretty(&json!(agents))?),
         ("events.jsonl", events),

@@ -69,13 +69,7 @@ fn metrics(ctx: &Arc<Context>) -> Route {
     warp::path!("metrics")
         .and(warp::get())
         .map(move || {
-            let position = *ctx.store.log().durable().borrow();
-            let mut text = ctx.metrics.render();
-            text += &format!(
-                "# HELP stratalog_log_position Newest durable position of the log\n\
-                 # TYPE stratalog_log_position gauge\nstratalog_log_position {position}\n"
-            );
-            let mut response = Response::new(text.into());
+            let mut response = Response::new(ctx.metrics_text().into());
             response.headers_mut().insert(CONTENT_TYPE, TEXT);
             response
         })
