@@ -160,7 +160,7 @@ fn parameters(operation: &Operation, path: &str) -> Vec<Parameter> {
             let tags = "Changes the resource only if it still has one of these tags";
             parameters.push(header("If-Match", tags, schemas::text()));
         }
-        if operation.method == "GET" {
+        if operation.method == "GET" && !operation.is_now {
             let moment = "A position of the log or an RFC 3339 time";
             parameters.push(query("_as_of", moment, schemas::moment()));
         }

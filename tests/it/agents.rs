@@ -3,6 +3,7 @@
 mod gone;
 mod installed;
 mod lost;
+mod metrics;
 mod namespaces;
 
 use serde_json::{Value, json};

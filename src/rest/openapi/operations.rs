@@ -73,6 +73,8 @@ pub(super) struct Operation {
     pub(super) gives: Gives,
     pub(super) access: Access,
     pub(super) effect: Effect,
+    /// Whether it knows nothing of earlier moments.
+    pub(super) is_now: bool,
     /// Statuses that do not follow from all this.
     pub(super) also: &'static [u16],
 }
@@ -86,6 +88,7 @@ const fn operation(method: &'static str, path: &'static str, summary: &'static s
         gives: Nothing,
         access: Access::Known,
         effect: Effect::Changes,
+        is_now: false,
         also: &[],
     }
 }
@@ -134,6 +137,11 @@ impl Operation {
 
     const fn makes(mut self) -> Self {
         self.effect = Effect::Makes;
+        self
+    }
+
+    const fn now(mut self) -> Self {
+        self.is_now = true;
         self
     }
 
@@ -210,6 +218,7 @@ pub(super) const VERSIONED: &[Operation] = &[
     put("/deployments/{id}", "Creates a deployment", Made(Deployments)),
     patch("/deployments/{id}", "Changes a deployment", One(Deployments)),
     delete("/deployments/{id}", "Deletes a deployment"),
+    get("/deployments/{id}/metrics", "Tells how a deployment's agents and their hosts are now", Value).now(),
     get("/deployments/{id}/outputs", "Evaluates a deployment's outputs", Value),
     get("/deployments/{id}/capabilities", "Evaluates a deployment's capabilities", Value),
     post("/deployments/{id}/set-site", "Puts a deployment at a site", One(Deployments)),

@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod dependencies;
+mod metrics;
 mod restore;
 mod site;
 mod workdir;
@@ -45,6 +46,7 @@ pub(super) fn routes(ctx: &Arc<Context>) -> Route {
             site::set_site(ctx),
             outputs(ctx),
             capabilities(ctx),
+            metrics::metrics(ctx),
         ]))
         .boxed()
 }

@@ -132,6 +132,7 @@ impl NativeAgent {
         let child = Command::new(program)
             .args(arguments)
             .arg(path)
+            .env("STRATALOG_AGENT_METRICS_INTERVAL_S", "1")
             .stdin(Stdio::null())
             .spawn()
             .unwrap();

@@ -22,6 +22,7 @@ LINES = [
     asked('GET', '/api/v3.1/file-server-auth', 200, headers={
         'X-Original-URI': '/resources/blueprints/default_tenant/shop/blueprint.yaml', 'X-Original-Method': 'GET'}),
     asked('GET', '/api/v3.1/monitoring-auth', 401),
+    asked('GET', '/api/v3.1/deployments/spring/metrics', 200),
     asked('GET', '/api/v3.1/audit/checkpoint', 200),
     asked('GET', '/api/v3.1/audit/events', 200),
     asked('GET', '/api/v3.1/audit/stream?since=never', 400),

@@ -29,7 +29,7 @@ enum Read {
     File(&'static str),
 }
 
-const READS: [Read; 48] = [
+const READS: [Read; 49] = [
     Read::One("blueprints/{}"),
     Read::One("blueprints/{}/archive"),
     Read::Everywhere("blueprints", "id"),
@@ -37,6 +37,7 @@ const READS: [Read; 48] = [
     Read::Listed("labels/blueprints/of", ""),
     Read::Listed("labels/deployments/of", ""),
     Read::One("deployments/{}"),
+    Read::One("deployments/{}/metrics"),
     Read::One("deployments/{}/outputs"),
     Read::One("deployments/{}/capabilities"),
     Read::Everywhere("deployments", "id"),
