@@ -18,6 +18,8 @@ use crate::{
     store::View,
 };
 
+/// Tasks that workers and agents run; what holds others together is no operation.
+const OPERATION: &str = "RemoteWorkflowTask";
 /// States of operations between their decision and their end.
 const RUNNING: [&str; 4] = ["sending", "sent", "started", "response-sent"];
 
@@ -82,12 +84,13 @@ async fn running(view: &View, of: (&str, &str)) -> Result<i64, Error> {
     if ids.is_empty() {
         return Ok(0);
     }
-    let states = RUNNING.map(str::to_owned).to_vec();
+    let (states, kind) = (RUNNING.map(str::to_owned).to_vec(), OPERATION.to_owned());
     let query = deployments::belonging(ViewName::Operations, of)
         .with(Condition::AnyOf(
             "execution_id".to_owned(),
             ids.into_iter().collect(),
         ))
+        .with(Condition::AnyOf("type".to_owned(), vec![kind]))
         .with(Condition::AnyOf("state".to_owned(), states));
     Ok(view.count(&query).await?)
 }
