@@ -9,7 +9,7 @@ use super::{
     Ending, Error, Role, WAITS_PER_SLOT, Worker,
     operation::{self, Outcome},
     outcomes,
-    runner::STOP_AGENT,
+    runner::{RESTART_AGENT, STOP_AGENT},
     running::{Ended, Reply},
     service,
 };
@@ -224,10 +224,12 @@ async fn handle(
     }
 }
 
-/// An agent that was asked to end does so once its answer is out.
+/// An agent that was asked to end does so once its answer is out, also one that is to start again.
 fn leave(worker: &Worker, task: &OperationTask) {
-    if worker.options.is_agent() && task.context.task_name == STOP_AGENT {
-        worker.leave.cancel();
+    match task.context.task_name.as_str() {
+        STOP_AGENT if worker.options.is_agent() => worker.leave.cancel(),
+        RESTART_AGENT if worker.options.is_agent() => worker.renew.cancel(),
+        _ => {}
     }
 }
 

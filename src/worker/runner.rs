@@ -11,6 +11,8 @@ use crate::broker::wire::{Response, TaskError};
 
 /// Asks an agent to end.
 pub(super) const STOP_AGENT: &str = "cloudify_agent.operations.stop";
+/// Asks an agent to end, and to start again.
+pub(super) const RESTART_AGENT: &str = "cloudify_agent.operations.restart";
 /// Asks an agent to install or remove plugins ahead of the operations that need them.
 const INSTALL_PLUGINS: &str = "cloudify_agent.operations.install_plugins";
 const UNINSTALL_PLUGINS: &str = "cloudify_agent.operations.uninstall_plugins";
@@ -23,7 +25,7 @@ pub(super) enum Runner {
     Python,
     /// The agent of a host is dealt with.
     Installer(Action),
-    /// The agent ends once this is answered.
+    /// The agent ends once this is answered; it may be to start again.
     Stop,
     /// Plugins are installed, or removed.
     Plugins {
@@ -35,7 +37,7 @@ impl Runner {
     pub(super) async fn choose(job: &Job) -> Result<Self, TaskError> {
         match job.task.context.task_name.as_str() {
             script::TASK_NAME => {}
-            STOP_AGENT if job.worker.options.is_agent() => return Ok(Self::Stop),
+            STOP_AGENT | RESTART_AGENT if job.worker.options.is_agent() => return Ok(Self::Stop),
             INSTALL_PLUGINS => return Ok(Self::Plugins { is_install: true }),
             UNINSTALL_PLUGINS => return Ok(Self::Plugins { is_install: false }),
             name => {

@@ -97,19 +97,22 @@ async fn a_host_runs_what_is_sent_to_it_and_answers_pings() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_asked_to_end_answers_and_ends() {
+async fn a_host_that_is_asked_to_end_or_to_start_again_answers_and_ends() {
     let Some(mut bench) = host().await else {
         return;
     };
     drop(bench.prepare());
-    let mut stop = task("t1", json!({}));
-    stop.context.task_name = "cloudify_agent.operations.stop".to_owned();
-    let answer = asked(&bench, QUEUE, &stop).await;
-    assert_eq!(answer["ok"], true);
-    let ended = timeout(PATIENCE, bench.worker.take().unwrap())
-        .await
-        .unwrap();
-    assert_eq!(ended.unwrap().unwrap(), Ending::Asked);
-    bench.start_worker();
+    let asks = [("restart", Ending::Renewed), ("stop", Ending::Asked)];
+    for (name, expected) in asks {
+        let mut task = task(name, json!({}));
+        task.context.task_name = format!("cloudify_agent.operations.{name}");
+        let answer = asked(&bench, QUEUE, &task).await;
+        assert_eq!(answer["ok"], true);
+        let ended = timeout(PATIENCE, bench.worker.take().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(ended.unwrap().unwrap(), expected);
+        bench.start_worker();
+    }
     bench.end().await;
 }
