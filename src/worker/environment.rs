@@ -8,7 +8,7 @@ use std::{
 use tokio::process::Command;
 use url::Url;
 
-use super::{Error, Options, Worker, text};
+use super::{Error, Options, Worker, python, text};
 use crate::broker::wire::OperationContext;
 
 /// Settings of our own process, which may hold passwords.
@@ -16,6 +16,7 @@ const OWN_PREFIX: &str = "STRATALOG_";
 const COMMAND_DIR: &str = "bin";
 const LOG_DIR: &str = "logs";
 const RESOURCES_DIR: &str = "resources";
+const LIBRARY_DIR: &str = "library";
 /// Stands in for the CA file that the library wants to exist even when it speaks plain HTTP.
 const NO_CA_FILE: &str = "no_authorities.pem";
 
@@ -34,6 +35,11 @@ pub(super) async fn prepare(options: &Options) -> Result<(), Error> {
     }
     let empty = root.join(NO_CA_FILE);
     tokio::fs::write(&empty, "").await.map_err(failed(&empty))?;
+    if !options.is_agent() {
+        let library = root.join(LIBRARY_DIR);
+        let prepared = python::prepare(&library).await;
+        prepared.map_err(failed(&library))?;
+    }
     let link = root.join(COMMAND_DIR).join("ctx");
     let command = match &options.ctx_command {
         Some(command) => command.clone(),
@@ -125,6 +131,7 @@ impl Worker {
         if !options.is_agent() {
             // Equal roots tell the library that there is nothing to synchronise.
             command.env("MANAGER_FILE_SERVER_ROOT", &resources);
+            command.env("PYTHONPATH", library(root));
         }
         if context.bypass_maintenance == Some(true) {
             command.env("BYPASS_MAINTENANCE", "True");
@@ -152,6 +159,15 @@ fn file_servers(urls: &[String]) -> String {
     let urls = urls.iter();
     let servers = urls.map(|url| format!("{}/resources", url.trim_end_matches('/')));
     servers.collect::<Vec<_>>().join(",")
+}
+
+/// Where interpreters look first; what the process itself was told stays.
+fn library(root: &Path) -> OsString {
+    let own = std::env::var_os("PYTHONPATH").unwrap_or_default();
+    let own = std::env::split_paths(&own).filter(|path| !path.as_os_str().is_empty());
+    let all = std::iter::once(root.join(LIBRARY_DIR)).chain(own.collect::<Vec<_>>());
+    // fails on a directory with a colon in its name, which no path can hold
+    std::env::join_paths(all).unwrap_or_default()
 }
 
 fn python_dir(python: &Path) -> Option<&Path> {

@@ -10,9 +10,11 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use tracing::debug;
 
 use super::{
+    context::Context,
     environment, interpreter,
     operation::Job,
     process::{End, Process},
+    proxy::Proxy,
     resident::Start,
     script::{Done, failed},
     workflow,
@@ -20,6 +22,31 @@ use super::{
 use crate::broker::wire::{OperationContext, Response, TaskError};
 
 const STOP_AGENT: &str = "StopAgent";
+/// Where our own part of the library asks what only the worker knows.
+const CTX_URL: &str = "STRATALOG_CTX_URL";
+/// What the library imports from the agent's installer, which managers of ours do not have.
+const LIBRARY: [(&str, &str); 3] = [
+    ("cloudify_agent/__init__.py", PACKAGE),
+    ("cloudify_agent/installer/__init__.py", PACKAGE),
+    (
+        "cloudify_agent/installer/script.py",
+        include_str!("python/script.py"),
+    ),
+];
+const PACKAGE: &str = include_str!("python/package.py");
+
+/// Puts our own part of the library where interpreters find it.
+pub(super) async fn prepare(directory: &Path) -> std::io::Result<()> {
+    for (path, text) in LIBRARY {
+        let path = directory.join(path);
+        if let Some(parent) = path.parent() {
+            tokio::fs::create_dir_all(parent).await?;
+        }
+        tokio::fs::write(path, text).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn run(job: &Job) -> Done {
     let python = tokio::select! {
         python = interpreter::find(job) => python,
@@ -46,8 +73,18 @@ async fn dispatch(job: &Job, python: &Path) -> std::io::Result<Done> {
         "cloudify_context": context, "args": job.task.args, "kwargs": job.task.inputs,
     });
     tokio::fs::write(directory.path().join("input.json"), input.to_string()).await?;
-    let mut process = start(job, python, directory.path()).await?;
-    let code = match process.wait(job.timeout(), &job.kill).await? {
+    let proxy = match job.worker.options.is_agent() || workflow::is_one(&job.task.context) {
+        true => None,
+        false => {
+            let context = Context::new(job.task.clone(), job.session.clone(), job.logger.clone());
+            Some(Proxy::start(&job.worker.tasks, context).await?)
+        }
+    };
+    let ran = execute(job, python, directory.path(), proxy.as_ref()).await;
+    if let Some(proxy) = proxy {
+        proxy.stop().await.map_err(std::io::Error::other)?;
+    }
+    let code = match ran? {
         End::Killed => return Ok(Done::Killed),
         End::TimedOut => return Ok(job.timed_out().into()),
         End::Exited(code) => code,
@@ -64,14 +101,32 @@ async fn dispatch(job: &Job, python: &Path) -> std::io::Result<Done> {
     Ok(Done::Response(response(&output)))
 }
 
+async fn execute(
+    job: &Job,
+    python: &Path,
+    directory: &Path,
+    proxy: Option<&Proxy>,
+) -> std::io::Result<End> {
+    let mut process = start(job, python, directory, proxy).await?;
+    process.wait(job.timeout(), &job.kill).await
+}
+
 /// Has an interpreter that stays start it, or starts one for it alone.
-async fn start(job: &Job, python: &Path, directory: &Path) -> std::io::Result<Process> {
+async fn start(
+    job: &Job,
+    python: &Path,
+    directory: &Path,
+    proxy: Option<&Proxy>,
+) -> std::io::Result<Process> {
     let worker = &job.worker;
     let log = log_file(job);
     let context = &job.task.context;
     let mut command = Command::new(python);
     worker.environment(&mut command, context);
     worker.python_environment(&mut command, python, context);
+    if let Some(proxy) = proxy {
+        command.env(CTX_URL, proxy.url());
+    }
     if workflow::is_one(context) {
         // interpreters that stay have read another configuration
         workflow::prepare(job, &mut command, directory).await?;

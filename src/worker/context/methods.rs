@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, AskedRetry, Context, ContextError, Ending, Side, evaluate::Method};
-use crate::worker::{
-    installer::{self, Host},
-    text,
+use crate::{
+    broker::wire::OperationTask,
+    worker::{
+        installer::{self, Host},
+        text,
+    },
 };
 
 const ENDS_ONCE: &str = "ctx may only abort or return once";
@@ -101,7 +104,7 @@ impl Context {
             Method::Refresh(side) => self.refresh(side, &args)?,
             Method::Capabilities => self.capabilities().await?,
             Method::GetConfig => self.config(&args).await?,
-            Method::InitScript => self.init_script().await?,
+            Method::InitScript => self.init_script(&args).await?,
             Method::GetOperation => {
                 let id = self.task.task_id().unwrap_or_default().to_owned();
                 self.session.get(&["operations", &id], &[]).await?
@@ -205,10 +208,15 @@ impl Context {
 
     /// What is given to a new machine so that it installs its agent. What the script has set so far
     /// counts, so it is written first.
-    async fn init_script(&mut self) -> Result<Value, ContextError> {
+    async fn init_script(&mut self, args: &Args<'_>) -> Result<Value, ContextError> {
         self.update(Side::Own).await?;
+        let mut task = OperationTask::clone(&self.task);
+        if let Some(config) = args.get(0, "agent_config") {
+            task.inputs
+                .insert("agent_config".to_owned(), config.clone());
+        }
         let script = async {
-            let host = Host::load(self.session.clone(), &self.task).await?;
+            let host = Host::load(self.session.clone(), &task).await?;
             host.init_script().await
         };
         let failed = |error: installer::Failure| ContextError::runtime(error.to_string());

@@ -173,3 +173,48 @@ async fn a_new_agent_takes_the_place_of_an_old_one() {
     assert_eq!(manager.end(&uninstall).await["status"], "terminated");
     manager.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_is_given_the_script_as_the_shell_is() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    // what was set before counts, and what is said here goes before what the blueprint says
+    let boot = "
+from cloudify import ctx
+ctx.instance.runtime_properties['ip'] = '10.1.2.3'
+given = ctx.agent.init_script({'service_name': 'chosen', 'max_workers': 7})
+ctx.instance.runtime_properties['script'] = given
+";
+    let create = json!({"parameters": {
+        "operation": "cloudify.interfaces.lifecycle.create", "node_ids": ["host"],
+    }});
+    for method in ["none", "init_script"] {
+        let method = format!("install_method: {method}");
+        let blueprint = blueprint(directory.path()).replace("install_method: init_script", &method);
+        let blueprint = blueprint.replace("boot.sh", "boot.py");
+        let files = [
+            ("blueprint.yaml", blueprint.as_str()),
+            ("boot.py", boot),
+            ("app.sh", APP),
+        ];
+        let deployment = method.replace("install_method: ", "by_");
+        manager.deploy(&deployment, &files).await;
+        let created = manager
+            .run(&deployment, "execute_operation", create.clone())
+            .await;
+        assert_eq!(created["status"], "terminated", "{created}");
+    }
+    let host = instance_of(&manager, "by_none", "host").await;
+    assert!(host["runtime_properties"]["script"].is_null(), "{host}");
+    let host = instance_of(&manager, "by_init_script", "host").await;
+    let script = host["runtime_properties"]["script"].as_str().unwrap();
+    assert!(script.contains("--name='chosen'"), "{script}");
+    assert!(script.contains("--max-workers='7'"), "{script}");
+    let known = agents(&manager).await;
+    assert_eq!(known.len(), 1, "{known:?}");
+    assert_eq!(
+        (&known[0]["id"], &known[0]["ip"]),
+        (&json!("chosen"), &json!("10.1.2.3"))
+    );
+    manager.stop().await;
+}
