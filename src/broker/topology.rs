@@ -26,8 +26,8 @@ pub const HOOKS_ROUTING_KEY: &str = "events.hooks";
 pub const HOOKS_QUEUE: &str = "cloudify-hooks";
 pub const LOGS_EXCHANGE: &str = "cloudify-logs";
 pub const LOGS_EVENTS_QUEUE: &str = "cloudify-logs-events";
-/// What workers and agents tell of themselves. The reference has only its name left, in what agents'
-/// users may write to, so agents that were made for it may tell, too.
+/// What workers and agents tell of themselves. The reference has only its name left, in what users
+/// of agents may write to, so those that were made for older agents may tell, too.
 pub const METRICS_EXCHANGE: &str = "cloudify-monitoring";
 /// Where the native executor takes the responses of all its executions.
 pub const RESPONSE_QUEUE: &str = "execution_responses_stratalog";

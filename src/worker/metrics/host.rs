@@ -1,4 +1,4 @@
-//! What the kernel tells of a host and of this process. Where there is no `/proc`, nothing is known.
+//! What the kernel tells of a host and of this process. Without `/proc` nothing is known.
 use crate::broker::wire::{Load, Memory};
 
 /// How a host is.
