@@ -43,8 +43,10 @@ pub enum Restoring {
 pub struct Roles {
     /// Runs operations.
     pub worker: AtomicBool,
-    /// Runs workflows.
+    /// Runs workflows, whenever no other process does.
     pub executor: AtomicBool,
+    /// It is this process that runs them.
+    pub leads: watch::Sender<bool>,
 }
 
 /// Everything a command or a driver works with.

@@ -68,8 +68,8 @@ impl Job {
     }
 }
 
-/// Runs the operation for a message unless there is no need to, and keeps its stored row up to date.
-/// The response is kept under `key`.
+/// Runs the operation for a message unless there is no need to, and keeps its stored row up to
+/// date. The response is kept under `key`.
 pub(super) async fn perform(
     worker: &Arc<Worker>,
     task: Arc<OperationTask>,

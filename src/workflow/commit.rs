@@ -25,7 +25,10 @@ use crate::{
             stream,
             telemetry::{MANAGER, TaskEvent, node_event},
         },
-        operations::effects::{self, Effect, Finding, Instances},
+        operations::{
+            claims,
+            effects::{self, Effect, Finding, Instances},
+        },
     },
     context::Context,
     error::Error,
@@ -104,15 +107,17 @@ pub(super) async fn sent(
                 .rows(stratalog_projections::View::Operations, &keys)
                 .await?;
             let mut changes = Vec::new();
+            let mut decision = Decision::nothing();
             for row in rows {
                 let operation: stratalog_projections::views::operations::Operation =
                     row.resource()?;
-                // the receiver may have been faster
+                // the receiver may have been faster, or be so between this and the append
                 if operation.state == "sending" {
+                    let claims = claims(&operation.tenant_name, &operation.id);
+                    decision.rests_on(view, claims).await?;
                     changes.push(change(&operation.id, State::Sent));
                 }
             }
-            let mut decision = Decision::nothing();
             if !changes.is_empty() {
                 changed(execution, changes, &mut decision);
             }

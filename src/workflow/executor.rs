@@ -66,11 +66,11 @@ struct Executor {
 /// Runs workflows until `tasks` are drained, whenever no other process does. Whatever is left then
 /// goes on with the next one.
 pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
-    let process = Uuid::new_v4().to_string();
+    let process = Uuid::now_v7().to_string();
     let stop = tasks.stop_token();
     while !stop.is_cancelled() {
         match stop.run_until_cancelled(Term::begin(&ctx, &process)).await {
-            Some(Ok(term)) => serve(&ctx, &tasks, (&term, &process)).await,
+            Some(Ok(term)) => Box::pin(serve(&ctx, &tasks, (&term, &process))).await,
             Some(Err(error)) => tracing::warn!(%error, "executions are not run yet"),
             None => return,
         }
@@ -82,6 +82,7 @@ pub async fn run(ctx: Arc<Context>, tasks: Tasks) {
 /// unless that knows already.
 async fn serve(ctx: &Arc<Context>, tasks: &Tasks, (term, process): (&Term, &str)) {
     tracing::info!("this process runs executions");
+    let leads = Leads::new(ctx);
     let tasks = tasks.within();
     let (answers, of_agents) = mpsc::channel(usize::from(PREFETCH));
     let executor = Executor {
@@ -103,6 +104,29 @@ async fn serve(ctx: &Arc<Context>, tasks: &Tasks, (term, process): (&Term, &str)
         () = term.last(ctx, process) => {}
     }
     executor.tasks.drain().await;
+    drop(leads);
+}
+
+/// Says that this process runs executions, until it is dropped.
+struct Leads<'a>(&'a Context);
+
+impl<'a> Leads<'a> {
+    fn new(ctx: &'a Context) -> Self {
+        let leads = Self(ctx);
+        leads.set(true);
+        leads
+    }
+
+    fn set(&self, leads: bool) {
+        self.0.roles.leads.send_replace(leads);
+        metrics::gauge!("stratalog_runs_executions").set(f64::from(u8::from(leads)));
+    }
+}
+
+impl Drop for Leads<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 async fn pause(stop: &CancellationToken) {

@@ -73,7 +73,7 @@ impl Stamp {
         Ok(message
             .reply_to(RESPONSE_QUEUE)
             .correlation_id(&task.id)
-            .message_id(&Uuid::new_v4().to_string())
+            .message_id(&Uuid::now_v7().to_string())
             .mandatory())
     }
 

@@ -155,7 +155,7 @@ impl Runner {
 
     async fn until_end(&mut self) {
         loop {
-            let outcome = self.attempt().await;
+            let outcome = Box::pin(self.attempt()).await;
             self.routes.forget(&self.sender);
             let retried = match outcome {
                 Ok(()) | Err(Stop::Over | Stop::Draining) => return,

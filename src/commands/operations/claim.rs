@@ -46,8 +46,13 @@ impl Standing {
     }
 }
 
-/// Claims an operation for a message and shows it as started. Gives whether an earlier run of it was
-/// interrupted, and the position. The same run may ask again.
+/// The stream in which an operation is claimed.
+pub(crate) fn claims(tenant: &str, id: &str) -> StreamId {
+    StreamId::scoped(Category::OperationClaim, tenant, id)
+}
+
+/// Claims an operation for a message and shows it as started. Gives whether an earlier run of it
+/// was interrupted, and the position. The same run may ask again.
 ///
 /// # Errors
 /// 403, 404; 409 when the operation has ended, or runs for another message; database errors.
@@ -81,7 +86,7 @@ pub async fn claim(
                 }
                 Standing::Interrupted => {}
             }
-            let changes = StreamId::scoped(Category::OperationClaim, &operation.tenant_name, id);
+            let changes = claims(&operation.tenant_name, id);
             decision.rests_on(view, changes.clone()).await?;
             let event = claimed(&operation, claim, report);
             decision.event(changes, Event::OperationClaimed(event));

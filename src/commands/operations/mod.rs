@@ -13,6 +13,7 @@ use stratalog_schema::{
     events::{OperationChange, OperationDeleted, OperationsChanged},
 };
 
+pub(crate) use claim::claims;
 pub use claim::{claim, parse as parse_claim};
 pub(crate) use store::stored_anew;
 pub use store::{NewOperation, UpdateStored, add, update_stored};

@@ -102,8 +102,15 @@ impl TestServer {
     }
 
     async fn run(settings: Settings, database: TestDatabase, data: Option<TempDir>) -> Self {
+        let running = server::start(settings).await.unwrap();
+        let ctx = &running.ctx;
+        if ctx.settings.run_executions {
+            // so that its announcement comes before everything else
+            let mut leads = ctx.roles.leads.subscribe();
+            leads.wait_for(|leads| *leads).await.unwrap();
+        }
         Self {
-            running: server::start(settings).await.unwrap(),
+            running,
             client: reqwest::Client::new(),
             tenant: "default_tenant".to_owned(),
             data,
