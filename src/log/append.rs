@@ -6,7 +6,7 @@ use stratalog_schema::{Event, EventId, Meta, StreamId, events::TelemetryRecord};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::{Latest, flush::Flusher, tail::Tail, writer::Writer};
+use super::{Latest, flush::Flusher, statistics, tail::Tail, writer::Writer};
 use crate::{db::Database, error::Error, tasks::Tasks};
 
 /// Requests that may wait for the writer.
@@ -120,6 +120,8 @@ impl Log {
         let (flusher, durable) = Flusher::start(database.clone(), tail.clone(), tasks);
         let stop = tasks.stop_token();
         let latest = Latest::default();
+        let statistics = statistics::run(database.clone(), durable.clone(), stop.clone());
+        tasks.spawn("statistics", statistics);
         let writer = Writer::new(database, (inbox, flusher), observers, latest.clone());
         tasks.spawn("log writer", writer.run(stop));
         Self {

@@ -17,6 +17,7 @@ pub mod replay;
 pub(crate) mod segment;
 mod session;
 mod statements;
+mod statistics;
 pub mod subscribe;
 mod tail;
 pub mod telemetry;

@@ -16,7 +16,7 @@ use stratalog_schema::{
 };
 use uuid::Uuid;
 
-use crate::support::empty_database;
+use crate::support::{empty_database, manager::until};
 
 async fn open(url: &str) -> (Store, Tasks) {
     let tasks = Tasks::default();
@@ -286,5 +286,23 @@ async fn the_log_refuses_to_be_changed() {
             "{sql}: {refused:?}"
         );
     }
+    tasks.drain().await;
+}
+
+/// Plans over empty tables are not kept when the tables are no longer empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_follow_the_tables() {
+    let database = empty_database().await;
+    let (store, tasks) = open(database.url()).await;
+    let events = (0..2_000).map(|nth| created(&format!("t{nth}"))).collect();
+    store.append(append(events)).await.unwrap();
+    let client = store.database().dedicated().await.unwrap();
+    until(async || {
+        let sql = "SELECT min(reltuples) FROM pg_class \
+                   WHERE oid IN ('es.log'::regclass, 'view.tokens'::regclass)";
+        let rows: f32 = client.query_one(sql, &[]).await.unwrap().get(0);
+        rows >= 2_000.0
+    })
+    .await;
     tasks.drain().await;
 }
