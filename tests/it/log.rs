@@ -299,7 +299,7 @@ async fn statistics_follow_the_tables() {
     let client = store.database().dedicated().await.unwrap();
     until(async || {
         let sql = "SELECT min(reltuples) FROM pg_class \
-                   WHERE oid IN ('es.log'::regclass, 'view.tokens'::regclass)";
+                   WHERE oid IN ('es.log_p0'::regclass, 'view.tokens'::regclass)";
         let rows: f32 = client.query_one(sql, &[]).await.unwrap().get(0);
         rows >= 2_000.0
     })
