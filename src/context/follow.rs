@@ -59,9 +59,10 @@ async fn catch_up(ctx: &Context, generation: &mut Option<u32>) -> Result<(), Err
 }
 
 impl Context {
-    /// Waits until people and files are known here as they are at a position.
+    /// Waits until people and files are known here as they are at a position. What this process has
+    /// appended itself may be known before what others appended in between.
     pub async fn reach(&self, position: i64) {
-        while self.directory.position() < position {
+        while self.directory.is_stale() || self.directory.position() < position {
             self.behind.notify_one();
             tokio::time::sleep(LOOK).await;
         }
