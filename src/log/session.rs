@@ -15,6 +15,7 @@ use super::{
     columns::{Columns, Commands, NewStreams},
     heads::{Head, Heads},
     prepared::{Commit, Prepared},
+    read,
     segment::{self, Reference, Segment},
     statements::{HEAD, Statements, TAIL_SEGMENTS},
     window::Window,
@@ -118,6 +119,14 @@ impl Session {
                     self.window.insert(id);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Learns anew what other processes may have changed, if they have appended anything.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
+        if read::head(&self.client).await? != self.head {
+            self.reload().await?;
         }
         Ok(())
     }

@@ -157,7 +157,9 @@ impl Writer {
             Err(failed) => return Err(failed),
         };
         if building.admitted.is_empty() {
-            if session.unlock().await.is_err() {
+            // what was refused may rest on what another process has appended: only a commit would
+            // have noticed, and the same refusal would come for ever
+            if session.catch_up().await.is_err() || session.unlock().await.is_err() {
                 // the lock goes with its connection
                 self.session = None;
             }
