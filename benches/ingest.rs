@@ -19,21 +19,14 @@ use stratalog_schema::{Category, Event, Meta, StreamId, events::ExecutionCreated
 
 const TENANT: &str = "default_tenant";
 const EXECUTION: &str = "01890000-0000-7000-8000-000000000000";
-const PASSWORD: &str = "bench-password";
 const PERSISTENT: u8 = 2;
 /// Pause between two looks at the total.
 const LOOK: Duration = Duration::from_millis(10);
 
 async fn manager(data: &std::path::Path) -> Running {
-    let any = "127.0.0.1:0".parse().unwrap();
     let settings = Settings {
-        database_url: Hidden(support::database().await),
         amqp_url: Some(Hidden(support::variable("STRATALOG_TEST_AMQP_URL"))),
-        data_dir: data.to_owned(),
-        rest_listen: any,
-        internal_listen: any,
-        admin_password: Some(Hidden(PASSWORD.to_owned())),
-        ..Settings::default()
+        ..support::settings(data).await
     };
     server::start(settings).await.unwrap()
 }
@@ -114,7 +107,7 @@ async fn total(client: &reqwest::Client, running: &Running) -> u64 {
     );
     let request = client
         .get(url)
-        .basic_auth("admin", Some(PASSWORD))
+        .basic_auth("admin", Some(support::PASSWORD))
         .header("Tenant", TENANT);
     let text = request.send().await.unwrap().text().await.unwrap();
     let page: Value = serde_json::from_str(&text).unwrap();

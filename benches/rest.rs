@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, json};
 use stratalog::{
-    config::{Hidden, Settings},
+    config::Settings,
     log::{Append, NewEvent},
     server::{self, Running},
 };
@@ -30,7 +30,6 @@ use support::Times;
 use uuid::Uuid;
 
 const TENANT: &str = "default_tenant";
-const PASSWORD: &str = "bench-password";
 const CLIENTS: usize = 16;
 /// Rows of an append while filling.
 const CHUNK: usize = 1_000;
@@ -355,7 +354,7 @@ async fn client(
             None => client.get(url),
         };
         let request = request
-            .basic_auth("admin", Some(PASSWORD))
+            .basic_auth("admin", Some(support::PASSWORD))
             .header("Tenant", TENANT);
         let begin = Instant::now();
         let response = request.send().await.unwrap();
@@ -394,15 +393,9 @@ async fn measure(running: &Running, question: &Question, is_anew: bool, length: 
 #[tokio::main]
 async fn main() {
     let data = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
     let settings = Settings {
-        database_url: Hidden(support::database().await),
-        data_dir: data.path().to_owned(),
-        rest_listen: any,
-        internal_listen: any,
-        admin_password: Some(Hidden(PASSWORD.to_owned())),
         run_executions: false,
-        ..Settings::default()
+        ..support::settings(data.path()).await
     };
     let running = server::start(settings).await.unwrap();
     let (rows, length) = match support::is_measured() {

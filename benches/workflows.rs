@@ -2,6 +2,8 @@
 //! workflows at once, and what a running one takes of memory.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
+#[path = "../tests/it/support/archive.rs"]
+mod archive;
 mod support;
 #[path = "../tests/it/support/wagon.rs"]
 mod wagon;
@@ -22,7 +24,6 @@ use stratalog::{
 use wagon::Wagon;
 
 const TENANT: &str = "default_tenant";
-const PASSWORD: &str = "bench-password";
 /// Workflows at the same time.
 const AT_ONCE: usize = 100;
 /// Pause between two looks at how far something has come.
@@ -58,18 +59,12 @@ struct Bench {
 
 impl Bench {
     async fn start(data: &Path) -> Self {
-        let any = "127.0.0.1:0".parse().unwrap();
         let python = support::variable("STRATALOG_TEST_PYTHON");
         let settings = Settings {
-            database_url: Hidden(support::database().await),
             amqp_url: Some(Hidden(support::variable("STRATALOG_TEST_AMQP_URL"))),
-            data_dir: data.to_owned(),
-            rest_listen: any,
-            internal_listen: any,
-            admin_password: Some(Hidden(PASSWORD.to_owned())),
             ctx_command: Some(Path::new(&python).with_file_name("ctx")),
             python: python.into(),
-            ..Settings::default()
+            ..support::settings(data).await
         };
         Self {
             running: server::start(settings).await.unwrap(),
@@ -81,7 +76,7 @@ impl Bench {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}/api/v3.1/{path}", self.running.addr);
         let request = self.client.request(method, url);
-        let request = request.basic_auth("admin", Some(PASSWORD));
+        let request = request.basic_auth("admin", Some(support::PASSWORD));
         request.header("Tenant", TENANT)
     }
 
@@ -144,7 +139,7 @@ impl Bench {
             "#!/bin/bash\nwhile [ -e {}/shut ]; do sleep 0.05; done\n",
             self.gate.path().display()
         );
-        let archive = archive(&[("blueprint.yaml", &yaml), ("op.sh", &script)]);
+        let archive = archive::archive(&[("blueprint.yaml", &yaml), ("op.sh", &script)]);
         let path = format!("blueprints/{id}?application_file_name=blueprint.yaml");
         self.send(self.request(Method::PUT, &path).body(archive))
             .await;
@@ -248,21 +243,6 @@ fn resident_bytes() -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.unwrap().split_ascii_whitespace().nth(1).unwrap();
     kib.parse::<u64>().unwrap() << 10
-}
-
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let mut tar = tar::Builder::new(gzip);
-    for (name, content) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o755);
-        header.set_cksum();
-        let path = format!("blueprint/{name}");
-        tar.append_data(&mut header, path, content.as_bytes())
-            .unwrap();
-    }
-    tar.into_inner().unwrap().finish().unwrap()
 }
 
 #[tokio::main]

@@ -4,9 +4,11 @@
 
 use std::{
     env,
+    path::Path,
     time::{Duration, Instant},
 };
 
+use stratalog::config::{Hidden, Settings};
 use stratalog_schema::events::Scope;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -33,6 +35,24 @@ pub(crate) async fn database() -> String {
     let mut url = url::Url::parse(&cluster).unwrap();
     url.set_path(&name);
     url.into()
+}
+
+/// Password of the administrator.
+#[allow(dead_code, reason = "not every benchmark has a manager")]
+pub(crate) const PASSWORD: &str = "bench-password";
+
+/// Of a manager with an empty database, on ports of its own.
+#[allow(dead_code, reason = "not every benchmark has a manager")]
+pub(crate) async fn settings(data: &Path) -> Settings {
+    let any = "127.0.0.1:0".parse().unwrap();
+    Settings {
+        database_url: Hidden(database().await),
+        data_dir: data.to_owned(),
+        rest_listen: any,
+        internal_listen: any,
+        admin_password: Some(Hidden(PASSWORD.to_owned())),
+        ..Settings::default()
+    }
 }
 
 /// What rows of a tenant have for everybody in it.

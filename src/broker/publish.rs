@@ -7,6 +7,7 @@ use lapin::{
     types::{LongLongUInt, ShortString},
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Broker, Error};
 
@@ -37,16 +38,25 @@ impl Message {
         routing_key: &str,
         body: &T,
     ) -> Result<Self, serde_json::Error> {
-        Ok(Self {
+        Ok(Self::new(exchange, routing_key, serde_json::to_vec(body)?))
+    }
+
+    /// A message with a JSON document.
+    pub fn document(exchange: &str, routing_key: &str, body: &Value) -> Self {
+        Self::new(exchange, routing_key, body.to_string().into_bytes())
+    }
+
+    fn new(exchange: &str, routing_key: &str, body: Vec<u8>) -> Self {
+        Self {
             exchange: exchange.to_owned(),
             routing_key: routing_key.to_owned(),
-            body: serde_json::to_vec(body)?,
+            body,
             reply_to: None,
             correlation_id: None,
             message_id: None,
             expiration_ms: None,
             mandatory: false,
-        })
+        }
     }
 
     #[must_use]

@@ -180,16 +180,11 @@ impl Peer {
         lock(&self.waiting).insert(id.clone(), sender);
         let _forget = Forget(&self.waiting, &id);
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let message = Message {
-            exchange: exchange.to_owned(),
-            routing_key: routing_key.to_owned(),
-            body: body.to_string().into_bytes(),
-            reply_to: Some(self.answers.to_string()),
-            correlation_id: Some(id.clone()),
-            message_id: None,
-            expiration_ms: Some(limit_ms.saturating_sub(EXPIRES_BEFORE_MS).max(1)),
-            mandatory: true,
-        };
+        let message = Message::document(exchange, routing_key, body)
+            .reply_to(&self.answers)
+            .correlation_id(&id)
+            .expiration_ms(limit_ms.saturating_sub(EXPIRES_BEFORE_MS).max(1))
+            .mandatory();
         let asked = async {
             match self.broker.publish(&message).await {
                 Ok(()) => {}
@@ -223,16 +218,7 @@ impl Peer {
         // an exchange that is not there would end the channel
         let topology = Topology::default().exchange(exchange, topology::Kind::Direct);
         self.broker.declare(&topology).await?;
-        let message = Message {
-            exchange: exchange.to_owned(),
-            routing_key: routing_key.to_owned(),
-            body: body.to_string().into_bytes(),
-            reply_to: None,
-            correlation_id: None,
-            message_id: None,
-            expiration_ms: None,
-            mandatory: true,
-        };
+        let message = Message::document(exchange, routing_key, body).mandatory();
         match self.broker.publish(&message).await {
             Ok(()) => Ok(()),
             Err(Error::Unroutable { .. }) => Err(AskError::Nobody(exchange.to_owned())),

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A holder whose machine has vanished is given up by the database after about 15 seconds; the
 /// system's own settings would wait for hours.
 const KEEPALIVES: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; \
-                          SET tcp_keepalives_count = 2";
+                          SET tcp_keepalives_count = 2; SET tcp_user_timeout = 15000";
 
 /// A session advisory lock on a connection of its own.
 #[derive(Debug)]

@@ -272,14 +272,8 @@ pub(super) async fn send(
     body: &Value,
 ) -> Result<(), crate::broker::Error> {
     let message = Message {
-        exchange: exchange.to_owned(),
-        routing_key: reply_to.to_owned(),
-        body: body.to_string().into_bytes(),
-        reply_to: None,
         correlation_id: correlation_id.map(str::to_owned),
-        message_id: None,
-        expiration_ms: None,
-        mandatory: false,
+        ..Message::document(exchange, reply_to, body)
     };
     worker.broker.publish(&message).await
 }

@@ -206,10 +206,10 @@ impl Run<'_> {
 
     /// Shows the operation as started for this message, and learns whether an earlier run of it was
     /// interrupted. Without that nothing is begun: what could not be shown as started would be run
-    /// again by the next worker. False when nobody waits for it here.
-    async fn claimed(&self, job: &mut Job) -> Result<bool, TaskError> {
+    /// again by the next worker. What it comes to instead, when it is not to be run here.
+    async fn claim(&self, job: &mut Job) -> Result<(), Done> {
         if !self.is_stored {
-            return Ok(true);
+            return Ok(());
         }
         let id = self.task.task_id().unwrap_or_default();
         let claim = json!({
@@ -222,23 +222,23 @@ impl Run<'_> {
             let error = match self.session.claim_operation(id, &claim, options).await {
                 Ok(resumes) => {
                     job.resume |= resumes;
-                    return Ok(true);
+                    return Ok(());
                 }
                 Err(error) => error,
             };
             match error.status() {
                 Some(StatusCode::CONFLICT) => {
                     info!(operation = id, %error, "the operation is another's");
-                    return Ok(false);
+                    return Err(Done::Killed);
                 }
-                _ if gone(&error) => return Ok(false),
+                _ if gone(&error) => return Err(Done::Killed),
                 Some(status) if !status.is_server_error() => {
-                    return Err(failed("CloudifyClientError", error.to_string()));
+                    return Err(failed("CloudifyClientError", error.to_string()).into());
                 }
                 _ => warn!(operation = id, %error, "the operation waits for the manager"),
             }
             tokio::select! {
-                () = self.kill.cancelled() => return Ok(false),
+                () = self.kill.cancelled() => return Err(Done::Killed),
                 () = tokio::time::sleep(CLAIM_PAUSE) => {}
             }
         }
@@ -276,10 +276,8 @@ impl Run<'_> {
         };
         debug_assert!(slot.is_ok(), "the semaphore is never closed");
         // not before: what was still waiting when the worker ended can begin with the next
-        match self.claimed(&mut job).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Killed,
-            Err(error) => return error.into(),
+        if let Err(done) = self.claim(&mut job).await {
+            return done;
         }
         match chosen(job).await {
             Ok((runner, job)) => runner.run(&job).await,
@@ -296,10 +294,8 @@ impl Run<'_> {
             let why = "Too many operations wait for other executions";
             return TaskError::operation_retry(why, None).into();
         };
-        match self.claimed(&mut job).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Killed,
-            Err(error) => return error.into(),
+        if let Err(done) = self.claim(&mut job).await {
+            return done;
         }
         if job.task.context.has_intrinsic_functions {
             match evaluated(&job).await {

@@ -42,6 +42,7 @@ use crate::{
     },
     context::Context,
     error::Error,
+    log::Append,
     store::{Decision, View as Reader},
 };
 
@@ -217,14 +218,12 @@ impl Runner {
             return Ok(());
         }
         let by = json!({"manager_name": self.ctx.settings.manager_name()});
-        let meta = self.caller().meta();
-        let taken = self.ctx.store.command(&meta, None, async |_| {
-            let mut decision = Decision::nothing();
-            let event = executions::noted(execution, executions::TAKEN_OVER, &by);
-            decision.events.push(event);
-            Ok((decision, ()))
-        });
-        taken.await?;
+        let append = Append {
+            meta: self.caller().meta(),
+            events: vec![executions::noted(execution, executions::TAKEN_OVER, &by)],
+            ..Append::default()
+        };
+        self.ctx.store.append(append).await?;
         self.is_noted = true;
         Ok(())
     }

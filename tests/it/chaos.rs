@@ -24,8 +24,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
+    archive::archive,
     client::Client,
-    manager::archive,
     processes::{Daemons, Service, Services},
 };
 

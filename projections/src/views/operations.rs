@@ -117,9 +117,9 @@ pub fn is_terminal(state: &str) -> bool {
     matches!(state, "rescheduled" | "succeeded" | "failed")
 }
 
-/// States of operations that nobody has begun.
-fn is_unclaimed(state: &str) -> bool {
-    matches!(state, "pending" | "sending" | "sent")
+/// States of operations that somebody has begun and not ended.
+pub fn is_begun(state: &str) -> bool {
+    matches!(state, "started" | "response-sent")
 }
 
 /// Whether operations of this type appear in an execution's counters.
@@ -242,7 +242,7 @@ pub(crate) fn fold(event: &Event, rows: &mut Rows) -> Result<(), Error> {
 fn apply(operation: &mut Operation, change: &OperationChange) -> Result<(), Error> {
     operation.state.clone_from(&change.state);
     operation.own.finished |= is_terminal(&change.state);
-    if is_unclaimed(&change.state) {
+    if !(is_begun(&change.state) || is_terminal(&change.state)) {
         operation.own.claim = None;
     }
     operation.manager_name.clone_from(&change.manager_name);

@@ -2,7 +2,7 @@
 //! cannot know whether one has arrived sends another, and so does one whose term has ended without
 //! its knowledge. One message gets it.
 use serde_json::Value;
-use stratalog_projections::views::operations::{Claim, Operation, is_terminal};
+use stratalog_projections::views::operations::{Claim, Operation, is_begun, is_terminal};
 use stratalog_schema::{Category, Event, StreamId, events::OperationClaimed};
 
 use super::{MODEL, UpdateOperation, decide};
@@ -16,7 +16,6 @@ use crate::{
 };
 
 const STARTED: &str = "started";
-const RESPONSE_SENT: &str = "response-sent";
 
 /// Whose an operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +34,10 @@ enum Standing {
 
 impl Standing {
     fn of((state, own): (&str, Option<&Claim>), claim: &Claim) -> Self {
-        let is_begun = matches!(state, STARTED | RESPONSE_SENT);
         match own {
             _ if is_terminal(state) => Self::Over,
             Some(own) if own == claim => Self::Own,
-            _ if !is_begun => Self::Free,
+            _ if !is_begun(state) => Self::Free,
             Some(own) if own.token == claim.token && own.message != claim.message => Self::Taken,
             _ => Self::Interrupted,
         }

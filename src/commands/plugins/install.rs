@@ -197,16 +197,7 @@ pub(super) async fn tell(
 
 /// Tells the workers of all managers.
 async fn broadcast(broker: &Broker, body: &Value) -> Result<(), Error> {
-    let message = Message {
-        exchange: SERVICE_EXCHANGE.to_owned(),
-        routing_key: SERVICE_ROUTING_KEY.to_owned(),
-        body: body.to_string().into_bytes(),
-        reply_to: None,
-        correlation_id: None,
-        message_id: None,
-        expiration_ms: None,
-        mandatory: false,
-    };
+    let message = Message::document(SERVICE_EXCHANGE, SERVICE_ROUTING_KEY, body);
     let sent = broker.publish(&message).await;
     sent.map_err(|error| Error::Unavailable(error.to_string()))
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::deployed;
 use crate::support::{
-    agents::NativeAgent,
+    agents::{self, NativeAgent},
     env,
     manager::{Manager, until},
 };
@@ -165,19 +165,10 @@ fn told_by(name: &str) -> Value {
 async fn an_agent_speaks_for_itself_alone() {
     let manager = Manager::with_agents(|settings| settings.metrics_interval_s = 0).await;
     let name = deployed(&manager).await;
-    let user = format!("rabbitmq_user_{}_{name}", manager.tenant());
-    let known = json!({
-        "node_instance_id": name, "state": "started", "create_rabbitmq_user": true,
-        "install_method": "provided", "rabbitmq_username": user,
-        "rabbitmq_password": "of-the-agent", "rabbitmq_exchange": name,
-    });
-    let (status, known) = manager
-        .call("PUT", &format!("agents/{name}"), Some(known))
-        .await;
-    assert_eq!(status, 200, "{known}");
+    let user = agents::known(&manager, &name).await;
     let mut own = url::Url::parse(&manager.agents_url()).unwrap();
     own.set_username(&user).unwrap();
-    own.set_password(Some("of-the-agent")).unwrap();
+    own.set_password(Some(agents::PASSWORD)).unwrap();
     let agent = Sender::new(own.as_str()).await;
     let url = manager.url();
     let is_listening = async || {

@@ -13,6 +13,23 @@ use serde_json::{Value, json};
 
 use super::{env, manager::Manager};
 
+/// What agents' users on RabbitMQ prove themselves with.
+pub(crate) const PASSWORD: &str = "of-the-agent";
+
+/// Makes an agent known to the manager; its user on RabbitMQ.
+pub(crate) async fn known(manager: &Manager, name: &str) -> String {
+    let user = format!("rabbitmq_user_{}_{name}", manager.tenant());
+    let agent = json!({
+        "node_instance_id": name, "state": "started", "create_rabbitmq_user": true,
+        "install_method": "provided", "rabbitmq_username": user,
+        "rabbitmq_password": PASSWORD, "rabbitmq_exchange": name,
+    });
+    let path = format!("agents/{name}");
+    let (status, known) = manager.call("PUT", &path, Some(agent)).await;
+    assert_eq!(status, 200, "{known}");
+    user
+}
+
 /// An agent made of the library's own client.
 pub(crate) struct Peer {
     child: Child,
@@ -105,21 +122,12 @@ impl NativeAgent {
         within: &[&str],
         (broker, rest): (&(String, u16), Value),
     ) -> Self {
-        let user = format!("rabbitmq_user_{}_{name}", manager.tenant());
-        let known = json!({
-            "node_instance_id": name, "state": "started", "create_rabbitmq_user": true,
-            "install_method": "provided", "rabbitmq_username": user,
-            "rabbitmq_password": "of the agent", "rabbitmq_exchange": name,
-        });
-        let (status, known) = manager
-            .call("PUT", &format!("agents/{name}"), Some(known))
-            .await;
-        assert_eq!(status, 200, "{known}");
+        let user = known(manager, name).await;
         let work_dir = tempfile::tempdir().unwrap();
         let mut settings = json!({
             "name": name, "tenant": manager.tenant(),
             "broker_hosts": [broker.0], "broker_port": broker.1,
-            "broker_user": user, "broker_password": "of the agent",
+            "broker_user": user, "broker_password": PASSWORD,
             "work_dir": work_dir.path(), "python": env::python(),
         });
         let rest = rest.as_object().unwrap().clone();

@@ -1,6 +1,6 @@
 //! A server with a broker and a worker, all that executions need.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use stratalog::{
 };
 use stratalog_projections::At;
 
-use super::{broker::TestBroker, env, processes, server::TestServer};
+use super::{archive::archive, broker::TestBroker, env, processes, server::TestServer};
 
 /// Longest wait for what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -262,21 +262,4 @@ pub(crate) async fn until(holds: impl AsyncFn() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, reached).await.unwrap();
-}
-
-/// A `tar.gz` with one directory.
-pub(crate) fn archive<C: AsRef<[u8]>>(files: &[(&str, C)]) -> Vec<u8> {
-    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let mut tar = tar::Builder::new(gzip);
-    for (name, content) in files {
-        let mut path = String::from("blueprint/");
-        write!(path, "{name}").unwrap();
-        let mut header = tar::Header::new_gnu();
-        let content = content.as_ref();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        tar.append_data(&mut header, path, content).unwrap();
-    }
-    tar.into_inner().unwrap().finish().unwrap()
 }

@@ -1,6 +1,7 @@
 //! What integration tests share.
 
 pub(crate) mod agents;
+pub(crate) mod archive;
 pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod database;
