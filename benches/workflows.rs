@@ -23,6 +23,10 @@ use stratalog::{
 };
 use wagon::Wagon;
 
+/// That of the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TENANT: &str = "default_tenant";
 /// Workflows at the same time.
 const AT_ONCE: usize = 100;
@@ -180,12 +184,13 @@ impl Bench {
         self.run(&id, "uninstall").await;
         println!(
             "{what:<20} {instances:>6} instances: deploy {:>8.3}  install {:>8.3}  uninstall \
-             {:>8.3} s  {:>8.0} instances installed/s  {} MiB",
+             {:>8.3} s  {:>8.0} instances installed/s  {} MiB resident, at most {} MiB so far",
             deployed.as_secs_f64(),
             installed.as_secs_f64(),
             begin.elapsed().as_secs_f64(),
             instances as f64 / installed.as_secs_f64(),
-            resident_bytes() >> 20,
+            memory_bytes("VmRSS:") >> 20,
+            memory_bytes("VmHWM:") >> 20,
         );
     }
 
@@ -211,7 +216,7 @@ impl Bench {
         for id in &ids {
             self.deploy(id, "waiting").await;
         }
-        let before = resident_bytes();
+        let before = memory_bytes("VmRSS:");
         let position = self.head().await;
         let mut executions = Vec::new();
         for id in &ids {
@@ -228,7 +233,7 @@ impl Bench {
                 tokio::time::sleep(LOOK).await;
             }
         }
-        let each = resident_bytes().saturating_sub(before) / count as u64;
+        let each = memory_bytes("VmRSS:").saturating_sub(before) / count as u64;
         println!("{count} workflows that wait: {} KiB each", each >> 10);
         fs::remove_file(self.gate.path().join("shut")).unwrap();
         for execution in &executions {
@@ -237,10 +242,10 @@ impl Bench {
     }
 }
 
-/// What this process has in memory.
-fn resident_bytes() -> u64 {
+/// What this process has in memory, by the kernel's name of the number.
+fn memory_bytes(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let kib = line.unwrap().split_ascii_whitespace().nth(1).unwrap();
     kib.parse::<u64>().unwrap() << 10
 }

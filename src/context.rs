@@ -20,12 +20,14 @@ mod metrics;
 mod remembered;
 mod reports;
 mod resources;
+mod selections;
 
 pub use changes::Changes;
 pub use follow::follow;
-pub use remembered::{Kept, Remembered};
+pub use remembered::{Kept, Marks, Remembered};
 pub use reports::{Report, Reports, Source};
 pub use resources::Resources;
+pub use selections::{Chosen, Selections};
 
 /// How far the restore of a snapshot has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Context {
     pub changes: Arc<Changes>,
     /// Answers that may be given again.
     pub remembered: Remembered,
+    /// Rows of lists, as sets.
+    pub selections: Selections,
     /// Content of files.
     pub blobs: BlobStore,
     /// Serves stored files.

@@ -14,6 +14,7 @@ pub mod query;
 pub mod reader;
 pub mod rebuild;
 pub mod rows;
+pub mod sets;
 pub mod tables;
 pub mod view;
 pub mod views;

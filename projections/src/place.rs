@@ -2,7 +2,7 @@
 //! deleted meanwhile, no row comes twice, and none that stays is left out.
 use crate::{
     Error, ListQuery,
-    query::{OrderKey, Param, Sql, moment, order_keys},
+    query::{OrderKey, Param, Sql, conditions, moment, order, order_keys},
     tables::LIVE,
     view::Kind,
 };
@@ -83,6 +83,28 @@ pub(crate) fn of_row(query: &ListQuery, key: &str, position: Option<i64>) -> Res
     let moment = moment(&mut sql, position);
     sql.text = format!(
         "SELECT {} FROM {LIVE}.{} v WHERE v.key = {key} AND {moment}",
+        values.join(", "),
+        query.view.name()
+    );
+    Ok(sql)
+}
+
+/// What every so-manieth row of a list is ordered by.
+pub(crate) fn of_every(query: &ListQuery, nth: i64, position: Option<i64>) -> Result<Sql, Error> {
+    let mut sql = Sql::default();
+    let keys = order_keys(query)?;
+    let names: Vec<String> = (0..keys.len()).map(|at| format!("k{at}")).collect();
+    let values: Vec<String> = keys
+        .iter()
+        .zip(&names)
+        .map(|(key, name)| format!("({})::text AS {name}", key.sql))
+        .collect();
+    let conditions = conditions(&mut sql, query, position)?;
+    let (order, nth) = (order(query)?, sql.bind(Param::Int(nth)));
+    sql.text = format!(
+        "SELECT {} FROM (SELECT {}, row_number() OVER (ORDER BY {order}) AS nth FROM {LIVE}.{} v \
+         WHERE {conditions}) p WHERE nth % {nth} = 0 ORDER BY nth",
+        names.join(", "),
         values.join(", "),
         query.view.name()
     );

@@ -234,11 +234,16 @@ impl<C: Connection> Reader<C> {
     pub async fn place(&self, query: &ListQuery, key: &str) -> Result<Option<Place>, Error> {
         let sql = place::of_row(query, key, self.at)?;
         let rows = self.query(&sql).await?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let values = (0..row.len()).map(|at| row.try_get(at));
-        Ok(Some(Place(values.collect::<Result<_, _>>()?)))
+        rows.first().map(to_place).transpose()
+    }
+
+    /// Where every `nth` row of a list stands, pages aside, in order.
+    ///
+    /// # Errors
+    /// `UnknownField`, database errors.
+    pub async fn places(&self, query: &ListQuery, nth: i64) -> Result<Vec<Place>, Error> {
+        let sql = place::of_every(query, nth, self.at)?;
+        self.query(&sql).await?.iter().map(to_place).collect()
     }
 
     /// All resources a query admits.
@@ -310,6 +315,11 @@ impl<C: Connection> Reader<C> {
         }
         Ok(groups)
     }
+}
+
+fn to_place(row: &SqlRow) -> Result<Place, Error> {
+    let values = (0..row.len()).map(|at| row.try_get(at));
+    Ok(Place(values.collect::<Result<_, _>>()?))
 }
 
 fn to_row(row: &SqlRow) -> Result<Row, Error> {

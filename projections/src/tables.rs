@@ -2,7 +2,7 @@
 use tokio_postgres::GenericClient;
 
 use crate::{
-    Error,
+    Error, sets,
     view::{Column, Kind, View},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 pub const LIVE: &str = "view";
 
 /// Version of what this module makes of definitions: tables and indexes.
-const LAYOUT: i32 = 2;
+const LAYOUT: i32 = 3;
 
 /// What has to be stored of a view for its table to be trusted.
 pub(crate) fn version(view: View) -> i32 {
@@ -91,6 +91,14 @@ pub fn create_indexes(schema: &str, view: View) -> String {
         sql += &format!(
             "CREATE INDEX {name}_{column} ON {schema}.{name} USING gin (\"{column}\") {current};",
             column = column.name
+        );
+    }
+    if sets::are_kept(view) {
+        // what has changed since a position
+        sql += &format!(
+            "CREATE INDEX {name}_since ON {schema}.{name} (valid_from) {current}; \
+             CREATE INDEX {name}_until ON {schema}.{name} (valid_to) \
+             WHERE valid_to <> 9223372036854775807;"
         );
     }
     sql

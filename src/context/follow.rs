@@ -73,6 +73,7 @@ impl Context {
     pub fn forget_positions(&self) {
         self.directory.forget_position();
         self.resources.forget_position();
+        self.selections.forget();
     }
 
     /// Reads people and files from the views.

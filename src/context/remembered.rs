@@ -1,5 +1,9 @@
 //! Answers kept in memory, each with the position it was true at.
+use std::sync::Arc;
+
 use bytes::Bytes;
+use stratalog_projections::Place;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::log::telemetry::Counts;
 
@@ -19,15 +23,29 @@ pub struct Kept {
     pub position: i64,
 }
 
+/// Lists of which it is kept where their rows stand.
+const MARKED_MAX: u64 = 1_000;
+
+/// Where rows of a list stand, so that a page far inside it is found from one nearby.
+#[derive(Debug, Clone)]
+pub enum Marks {
+    /// Nobody knows; a page far inside was asked for at this position.
+    Asked(i64),
+    /// In even distances, at this position.
+    Known(i64, Arc<[Place]>),
+}
+
 /// Totals of lists kept.
 const TOTALS_MAX: u64 = 10_000;
 
 /// Answers of this process, by everything they depend on but the log.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Remembered {
     answers: moka::sync::Cache<String, Kept>,
     totals: moka::sync::Cache<String, (i64, i64)>,
     counts: moka::sync::Cache<String, Counts>,
+    marks: moka::sync::Cache<String, Marks>,
+    marking: Mutex<()>,
 }
 
 impl Default for Remembered {
@@ -43,6 +61,8 @@ impl Default for Remembered {
             answers,
             totals: moka::sync::Cache::new(TOTALS_MAX),
             counts: moka::sync::Cache::new(TOTALS_MAX),
+            marks: moka::sync::Cache::new(MARKED_MAX),
+            marking: Mutex::default(),
         }
     }
 }
@@ -63,6 +83,21 @@ impl Remembered {
     /// The total of a list, and the position it was true at.
     pub fn total(&self, key: &str) -> Option<(i64, i64)> {
         self.totals.get(key)
+    }
+
+    /// Where rows of a list stand.
+    pub fn marks(&self, key: &str) -> Option<Marks> {
+        self.marks.get(key)
+    }
+
+    /// Keeps where rows of a list stand.
+    pub fn keep_marks(&self, key: String, marks: Marks) {
+        self.marks.insert(key, marks);
+    }
+
+    /// One after the other finds out where rows stand; who waited may find that it is known.
+    pub async fn marking(&self) -> MutexGuard<'_, ()> {
+        self.marking.lock().await
     }
 
     /// What is counted of execution logs and events, and up to where.

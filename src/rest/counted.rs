@@ -1,9 +1,9 @@
-//! Exact totals, counted once: a total holds as long as no row of its view has changed, however the
-//! pages of the list are asked for.
-use stratalog_projections::{ListQuery, Listed};
+//! Exact totals: from sets of rows in memory where a view has them, counted once otherwise. A total
+//! holds as long as no row of its view has changed, however the pages of the list are asked for.
+use stratalog_projections::{Condition, ListQuery, Listed, StoredRow};
 
-use super::Request;
-use crate::{error::Error, store::View};
+use super::{Request, marks};
+use crate::{context::Chosen, error::Error, store::View};
 
 /// A page with the exact total.
 ///
@@ -14,9 +14,43 @@ pub(super) async fn list<B>(
     view: &View,
     query: &ListQuery,
 ) -> Result<Listed, Error> {
-    let rows = async { Ok(view.select(query).await?) };
+    if let Some(Chosen { total, keys }) = chosen(req, view, query).await? {
+        let rows = match keys {
+            Some(keys) if keys.is_empty() => Vec::new(),
+            Some(keys) => {
+                let mut of_keys = query.clone();
+                of_keys.conditions = vec![Condition::Keys(keys)];
+                view.select(&of_keys).await?
+            }
+            None => page(req, view, query).await?,
+        };
+        return Ok(Listed { rows, total });
+    }
+    let rows = async { page(req, view, query).await };
     let (rows, total) = futures::try_join!(rows, count(req, view, query))?;
     Ok(Listed { rows, total })
+}
+
+async fn page<B>(
+    req: &Request<B>,
+    view: &View,
+    query: &ListQuery,
+) -> Result<Vec<StoredRow>, Error> {
+    let query = marks::shortened(req, view, query).await?;
+    Ok(view.select(&query).await?)
+}
+
+/// What the sets in memory say, of the present.
+async fn chosen<B>(
+    req: &Request<B>,
+    view: &View,
+    query: &ListQuery,
+) -> Result<Option<Chosen>, Error> {
+    if view.position() < view.head() {
+        return Ok(None);
+    }
+    let changes = &req.ctx.changes;
+    req.ctx.selections.chosen(changes, view, query).await
 }
 
 /// How many rows a query admits, pages aside.
@@ -31,6 +65,9 @@ pub(super) async fn count<B>(
     let (ctx, head) = (&req.ctx, view.head());
     if view.position() < head {
         return Ok(view.count(query).await?);
+    }
+    if let Some(chosen) = chosen(req, view, query).await? {
+        return Ok(chosen.total);
     }
     let ListQuery {
         view: of,

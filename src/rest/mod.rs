@@ -87,6 +87,7 @@ pub mod extract;
 mod fileserver;
 mod include;
 pub mod list;
+mod marks;
 mod openapi;
 mod query;
 mod remembered;

@@ -45,7 +45,20 @@ pub(super) struct Step {
     pub(super) actions: Vec<Action>,
 }
 
-/// Writes a step down. `is_open`: what is decided to be sent will be at once.
+/// Most actions of one append: a step over thousands of node instances neither fills the memory
+/// nor keeps other writers waiting.
+const AT_ONCE: usize = 2_000;
+
+/// What of a step goes into one append.
+#[derive(Debug, Clone, Copy)]
+struct Part<'s> {
+    graph: &'s str,
+    fresh: Option<&'s [Task]>,
+    actions: &'s [Action],
+}
+
+/// Writes a step down, in order: whoever finds only the beginning of it decides the rest alike.
+/// `is_open`: what is decided to be sent will be at once.
 ///
 /// # Errors
 /// Database errors; `Conflict` when others kept changing the same node instances.
@@ -55,9 +68,27 @@ pub(super) async fn commit(
     step: &Step,
     is_open: bool,
 ) -> Result<(), Error> {
-    if step.fresh.is_none() && step.actions.is_empty() {
-        return Ok(());
+    let mut fresh = step.fresh.as_deref();
+    let mut rest = step.actions.as_slice();
+    while fresh.is_some() || !rest.is_empty() {
+        let (actions, later) = rest.split_at(rest.len().min(AT_ONCE));
+        let part = Part {
+            graph: &step.graph,
+            fresh: fresh.take(),
+            actions,
+        };
+        append(ctx, execution, part, is_open).await?;
+        rest = later;
     }
+    Ok(())
+}
+
+async fn append(
+    ctx: &Context,
+    execution: &Execution,
+    step: Part<'_>,
+    is_open: bool,
+) -> Result<(), Error> {
     let effects: Vec<Effect> = step
         .actions
         .iter()
@@ -150,7 +181,7 @@ fn changed(execution: &Execution, changes: Vec<OperationChange>, decision: &mut 
     decision.event(changes, Event::OperationsChanged(event));
 }
 
-fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut Decision) {
+fn operations(execution: &Execution, step: Part<'_>, is_open: bool, decision: &mut Decision) {
     let now_ms = clock::now_ms();
     let scope = Scope {
         tenant: execution.tenant_name.clone(),
@@ -158,12 +189,12 @@ fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut 
         created_by: execution.created_by.clone(),
     };
     let of = stream(&execution.tenant_name, &execution.id);
-    if let Some(tasks) = &step.fresh {
+    if let Some(tasks) = step.fresh {
         let event = TasksGraphCreated {
-            id: graph_id(execution, &step.graph),
+            id: graph_id(execution, step.graph),
             execution_id: execution.id.clone(),
             scope: Some(scope.clone()),
-            name: step.graph.clone(),
+            name: step.graph.to_owned(),
             created_at_ms: now_ms,
             operations: tasks.iter().map(|task| stored(task, now_ms)).collect(),
         };
@@ -181,10 +212,10 @@ fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut 
     if !changes.is_empty() {
         changed(execution, changes, decision);
     }
-    for action in &step.actions {
+    for action in step.actions {
         let Some(next) = &action.next else { continue };
         let event = OperationsAdded {
-            graph_id: graph_id(execution, &step.graph),
+            graph_id: graph_id(execution, step.graph),
             execution_id: execution.id.clone(),
             scope: Some(scope.clone()),
             operations: vec![stored(next, now_ms)],
@@ -197,7 +228,7 @@ fn operations(execution: &Execution, step: &Step, is_open: bool, decision: &mut 
 }
 
 /// The states that tasks take.
-fn changes(step: &Step, is_open: bool) -> Vec<OperationChange> {
+fn changes(step: Part<'_>, is_open: bool) -> Vec<OperationChange> {
     let states = step.actions.iter().map(|action| {
         let state = match action.task.state {
             // agents are asked first whether they are there

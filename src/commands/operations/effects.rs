@@ -114,9 +114,17 @@ pub async fn add(
     instances.apply(execution, effect, decision)
 }
 
-/// Node instances that effects change, in memory and with the versions of their streams.
+/// Node instances that effects change, by id.
 #[derive(Debug, Default)]
-pub struct Instances(BTreeMap<String, (NodeInstance, i64)>);
+pub struct Instances(BTreeMap<String, Known>);
+
+/// A node instance in memory.
+#[derive(Debug)]
+struct Known {
+    instance: NodeInstance,
+    /// The version of its stream, until a decision rests on it.
+    version: Option<i64>,
+}
 
 impl Instances {
     /// Reads the instances that effects speak of.
@@ -147,7 +155,11 @@ impl Instances {
         for row in view.rows(View::NodeInstances, &keys).await? {
             let version = versions.get(&row.key).copied().unwrap_or(0);
             let instance: NodeInstance = row.resource()?;
-            self.0.insert(instance.id.clone(), (instance, version));
+            let known = Known {
+                version: Some(version),
+                instance,
+            };
+            self.0.insert(known.instance.id.clone(), known);
         }
         Ok(())
     }
@@ -189,7 +201,7 @@ impl Instances {
         decision: &mut Decision,
         make: impl FnOnce(&mut NodeInstance) -> Result<NodeInstanceChanged, Error>,
     ) -> Result<(), Error> {
-        let Some((instance, version)) = self.0.get_mut(id) else {
+        let Some(Known { instance, version }) = self.0.get_mut(id) else {
             return Ok(());
         };
         let stream = StreamId::scoped(Category::NodeInstance, &instance.tenant_name, &instance.id);
@@ -199,8 +211,8 @@ impl Instances {
             let system = RawValue::from_string(system.clone()).map_err(Error::internal)?;
             instance.system_properties = Some(system);
         }
-        if !decision.expected.iter().any(|(known, _)| *known == stream) {
-            let expected = Expected::Version(*version);
+        if let Some(version) = version.take() {
+            let expected = Expected::Version(version);
             decision.expected.push((stream.clone(), expected));
         }
         decision.event(stream, Event::NodeInstanceChanged(event));
@@ -211,7 +223,7 @@ impl Instances {
         let node = self
             .0
             .get(instance)
-            .map(|(known, _)| known.node_id.as_str());
+            .map(|known| known.instance.node_id.as_str());
         node_event(execution, (instance, node), text)
     }
 }

@@ -30,6 +30,7 @@ mod schemathesis;
 mod searches;
 mod secrets;
 mod secrets_providers;
+mod selections;
 mod sites;
 mod terms;
 mod user_groups;

@@ -1,0 +1,356 @@
+//! Rows of a view as sets, by what stands in their columns: which rows meet conditions, and how
+//! many, is found out in memory. Conditions that look into texts are left to the database.
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use roaring::{MultiOps, RoaringBitmap};
+use tokio_postgres::Row as SqlRow;
+
+use crate::{
+    Error,
+    query::{Condition, ListQuery, Scope},
+    reader::{Connection, Reader},
+    tables::LIVE,
+    view::{FOREVER, Kind, View},
+};
+
+/// Rows read at once.
+const PAGE_ROWS: usize = 10_000;
+const OWNER: [&str; 3] = ["tenant", "visibility", "created_by"];
+
+/// Views whose lists are narrowed by labels.
+pub fn are_kept(view: View) -> bool {
+    let mut columns = view.def().columns.iter();
+    columns.any(|column| column.kind == Kind::Texts)
+}
+
+/// A column, with a number for each value that stands in it.
+#[derive(Debug)]
+struct Column {
+    name: &'static str,
+    kind: Kind,
+    values: BTreeMap<Arc<str>, u32>,
+}
+
+/// A value, with the rows it stands in.
+#[derive(Debug)]
+struct Value {
+    column: usize,
+    text: Arc<str>,
+    rows: RoaringBitmap,
+}
+
+/// The current rows of one view. Rows and values go by numbers, which are given again when what had
+/// them is gone.
+#[derive(Debug)]
+pub struct Sets {
+    view: View,
+    columns: Vec<Column>,
+    keys: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+    free: Vec<u32>,
+    rows: RoaringBitmap,
+    values: Vec<Value>,
+    free_values: Vec<u32>,
+    /// Values by row.
+    held: Vec<Box<[u32]>>,
+    changed: i64,
+    known: i64,
+}
+
+impl Sets {
+    /// The rows of a view, as a reader of the present sees them; nothing for views that are not
+    /// kept like this.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn load<C: Connection>(
+        reader: &Reader<C>,
+        view: View,
+    ) -> Result<Option<Self>, Error> {
+        if !are_kept(view) {
+            return Ok(None);
+        }
+        let own = view.def().columns.iter();
+        let own = own.filter(|column| {
+            let is_value = matches!(column.kind, Kind::Text | Kind::Texts);
+            // what differs from row to row makes no sets
+            is_value && !column.sorted && column.name != "id"
+        });
+        let owner = OWNER.iter().map(|name| (*name, Kind::Text));
+        let mut sets = Self {
+            view,
+            columns: owner
+                .chain(own.map(|column| (column.name, column.kind)))
+                .map(|(name, kind)| Column {
+                    name,
+                    kind,
+                    values: BTreeMap::new(),
+                })
+                .collect(),
+            keys: Vec::new(),
+            numbers: HashMap::new(),
+            free: Vec::new(),
+            rows: RoaringBitmap::new(),
+            values: Vec::new(),
+            free_values: Vec::new(),
+            held: Vec::new(),
+            changed: 0,
+            known: 0,
+        };
+        let table = sets.table();
+        let page = format!("{table} AND v.key > $1 ORDER BY v.key LIMIT {PAGE_ROWS}");
+        let mut last = String::new();
+        loop {
+            let rows = reader.fetch(&page, &[&last]).await?;
+            for row in &rows {
+                sets.put(row)?;
+            }
+            match rows.last() {
+                Some(row) if rows.len() == PAGE_ROWS => last = row.try_get(0)?,
+                _ => break,
+            }
+        }
+        sets.known = reader.head();
+        Ok(Some(sets))
+    }
+
+    /// Takes in what has changed up to what a reader of the present sees.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn refresh<C: Connection>(&mut self, reader: &Reader<C>) -> Result<(), Error> {
+        debug_assert_eq!(reader.position(), reader.head());
+        let gone = format!(
+            "SELECT v.key, v.valid_to FROM {LIVE}.{} v WHERE v.valid_to <> {FOREVER} AND \
+             v.valid_to > $1",
+            self.view.name()
+        );
+        for row in reader.fetch(&gone, &[&self.known]).await? {
+            self.remove(row.try_get(0)?);
+            self.changed = self.changed.max(row.try_get(1)?);
+        }
+        let now = format!("{} AND v.valid_from > $1", self.table());
+        for row in reader.fetch(&now, &[&self.known]).await? {
+            self.put(&row)?;
+        }
+        self.known = reader.head();
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let names = self.columns.iter().map(|c| format!(", v.\"{}\"", c.name));
+        format!(
+            "SELECT v.key, v.valid_from{} FROM {LIVE}.{} v WHERE v.valid_to = {FOREVER}",
+            names.collect::<String>(),
+            self.view.name()
+        )
+    }
+
+    /// Position of the latest change that is taken in.
+    pub fn changed(&self) -> i64 {
+        self.changed
+    }
+
+    /// Everything up to this position is taken in.
+    pub fn known(&self) -> i64 {
+        self.known
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some(number) = self.numbers.remove(key) else {
+            return;
+        };
+        self.rows.remove(number);
+        for id in std::mem::take(&mut self.held[number as usize]) {
+            let value = &mut self.values[id as usize];
+            value.rows.remove(number);
+            if value.rows.is_empty() {
+                self.columns[value.column].values.remove(&value.text);
+                self.free_values.push(id);
+            }
+        }
+        self.free.push(number);
+    }
+
+    fn put(&mut self, row: &SqlRow) -> Result<(), Error> {
+        let key: &str = row.try_get(0)?;
+        self.changed = self.changed.max(row.try_get(1)?);
+        self.remove(key);
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.keys.push("".into());
+            self.held.push(Box::default());
+            numbered(self.keys.len() - 1)
+        });
+        let key: Arc<str> = key.into();
+        self.keys[number as usize] = key.clone();
+        self.numbers.insert(key, number);
+        self.rows.insert(number);
+        let mut held = Vec::new();
+        for column in 0..self.columns.len() {
+            match self.columns[column].kind {
+                Kind::Texts => {
+                    let texts: Vec<&str> = row.try_get(column + 2)?;
+                    held.extend(texts.into_iter().map(|text| self.value(column, text)));
+                }
+                _ => {
+                    let text: Option<&str> = row.try_get(column + 2)?;
+                    held.extend(text.map(|text| self.value(column, text)));
+                }
+            }
+        }
+        // a text that stands twice in a row
+        held.sort_unstable();
+        held.dedup();
+        for id in &held {
+            self.values[*id as usize].rows.insert(number);
+        }
+        self.held[number as usize] = held.into();
+        Ok(())
+    }
+
+    /// The number of a value.
+    fn value(&mut self, column: usize, text: &str) -> u32 {
+        if let Some(id) = self.columns[column].values.get(text) {
+            return *id;
+        }
+        let value = Value {
+            column,
+            text: text.into(),
+            rows: RoaringBitmap::new(),
+        };
+        let text = value.text.clone();
+        let id = match self.free_values.pop() {
+            Some(id) => {
+                self.values[id as usize] = value;
+                id
+            }
+            None => {
+                self.values.push(value);
+                numbered(self.values.len() - 1)
+            }
+        };
+        self.columns[column].values.insert(text, id);
+        id
+    }
+
+    /// The rows that a query admits, pages aside; nothing where only the database can say.
+    pub fn chosen(&self, query: &ListQuery) -> Option<RoaringBitmap> {
+        let mut chosen = self.visible(&query.scope);
+        for condition in &query.conditions {
+            chosen &= self.meeting(condition)?;
+        }
+        Some(chosen)
+    }
+
+    /// Their keys.
+    pub fn keys(&self, rows: &RoaringBitmap) -> Vec<String> {
+        rows.iter()
+            .map(|row| self.keys[row as usize].to_string())
+            .collect()
+    }
+
+    /// As `query::visible` has the database decide it.
+    fn visible(&self, scope: &Scope) -> RoaringBitmap {
+        let Scope::Tenants {
+            tenants,
+            user,
+            administered,
+        } = scope
+        else {
+            return self.rows.clone();
+        };
+        let [tenant, visibility, created_by] = [0, 1, 2];
+        let private = self.any(visibility, &["private".to_owned()]);
+        let near = self.any(tenant, tenants) | self.any(visibility, &["global".to_owned()]);
+        let mut open = self.all(visibility) - private;
+        open |= self.any(created_by, std::slice::from_ref(user));
+        open |= self.any(tenant, administered);
+        near & open
+    }
+
+    fn any(&self, column: usize, texts: &[String]) -> RoaringBitmap {
+        let values = &self.columns[column].values;
+        let ids = texts.iter().filter_map(|text| values.get(text.as_str()));
+        self.of_any(ids)
+    }
+
+    /// Rows in which a column holds something.
+    fn all(&self, column: usize) -> RoaringBitmap {
+        self.of_any(self.columns[column].values.values())
+    }
+
+    fn of_any<'a>(&self, ids: impl Iterator<Item = &'a u32>) -> RoaringBitmap {
+        ids.map(|id| &self.values[*id as usize].rows).union()
+    }
+
+    fn column(&self, field: &str, wanted: Kind) -> Option<usize> {
+        let def = self.view.def();
+        let name = match def.field(field) {
+            Some(field) => field.column?,
+            None => field,
+        };
+        let mut columns = self.columns.iter();
+        columns.position(|column| column.name == name && column.kind == wanted)
+    }
+
+    fn meeting(&self, condition: &Condition) -> Option<RoaringBitmap> {
+        let of_keys = |keys: &[String]| -> RoaringBitmap {
+            let keys = keys.iter().map(String::as_str);
+            keys.filter_map(|key| self.numbers.get(key)).collect()
+        };
+        Some(match condition {
+            Condition::AnyOf(field, values) => {
+                let column = self.column(field, Kind::Text)?;
+                match values.as_slice() {
+                    [] => &self.rows - self.all(column),
+                    values => self.any(column, values),
+                }
+            }
+            Condition::NotAnyOf(field, values) => {
+                let column = self.column(field, Kind::Text)?;
+                self.all(column) - self.any(column, values)
+            }
+            Condition::Has(field, values) => self.any(self.column(field, Kind::Texts)?, values),
+            Condition::HasNone(field, values) => {
+                &self.rows - self.any(self.column(field, Kind::Texts)?, values)
+            }
+            Condition::HasOther(field, start, values) => {
+                let column = self.column(field, Kind::Texts)?;
+                self.starting(column, start, values)
+            }
+            Condition::Or(parts) => {
+                let mut rows = RoaringBitmap::new();
+                for part in parts {
+                    rows |= self.meeting(part)?;
+                }
+                rows
+            }
+            Condition::Keys(keys) => of_keys(keys),
+            Condition::NotKeys(keys) => &self.rows - of_keys(keys),
+            Condition::Search(..)
+            | Condition::StartsWith(..)
+            | Condition::EndsWith(..)
+            | Condition::Contains(..)
+            | Condition::NotContains(..)
+            | Condition::NotEmpty(_)
+            | Condition::Below(..) => return None,
+        })
+    }
+
+    /// Rows in which a column holds something that starts so and is none of these.
+    fn starting(&self, column: usize, start: &str, but: &[String]) -> RoaringBitmap {
+        let from = (Bound::Included(start), Bound::Unbounded);
+        let values = self.columns[column].values.range::<str, _>(from);
+        let values = values.take_while(|(text, _)| text.starts_with(start));
+        let others = values.filter(|(text, _)| !but.iter().any(|one| **one == ***text));
+        self.of_any(others.map(|(_, id)| id))
+    }
+}
+
+fn numbered(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer rows and values than numbers")
+}
