@@ -150,7 +150,7 @@ fn check(setting: &Setting, caller: &Caller, value: &RawValue, force: bool) -> R
             format!("{name} is not editable"),
         ));
     }
-    if setting.admin_only && !caller.administers_everything() {
+    if (setting.admin_only || names_people(setting)) && !caller.administers_everything() {
         return Err(Error::refused(
             ErrorCode::Unauthorized,
             format!("User unauthorized: only administrators may change {name}"),
@@ -167,6 +167,11 @@ fn check(setting: &Setting, caller: &Caller, value: &RawValue, force: bool) -> R
             format!("Error validating {name}: {reason}"),
         )
     })
+}
+
+/// Whether a setting says where people come from: whoever changes that can be anybody.
+fn names_people(setting: &Setting) -> bool {
+    setting.scope == "rest" && setting.name.starts_with("ldap_")
 }
 
 /// Stream of the provider context.

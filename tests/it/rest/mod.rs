@@ -31,6 +31,7 @@ mod searches;
 mod secrets;
 mod secrets_providers;
 mod sites;
+mod tags;
 mod terms;
 mod user_groups;
 
