@@ -396,7 +396,7 @@ pub(super) async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<
 async fn prove(ctx: &Arc<Context>, head: &Head) -> Result<Caller, Error> {
     position::reach(ctx, head).await?;
     let carried = Carried::from_headers(&head.headers);
-    let identity = ctx.authenticator.identify(carried, Uuid::now_v7()).await;
+    let identity = commands::ldap::identify(ctx, carried, Uuid::now_v7()).await;
     let is_restoring = *ctx.restoring.borrow() == Restoring::Replacing;
     if is_restoring && head.method != Method::GET {
         return Err(Error::refused(

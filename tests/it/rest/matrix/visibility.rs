@@ -118,7 +118,13 @@ const CHANGERS: [(&str, &str); 4] = [
 ];
 
 /// Those to whom private resources of `t1` are open.
-const TRUSTED: [&str; 4] = ["maker", "manager", "grouped_manager", "sys_admin"];
+const TRUSTED: [&str; 5] = [
+    "maker",
+    "manager",
+    "grouped_manager",
+    "executing_manager",
+    "sys_admin",
+];
 
 /// Whether somebody sees what is in `t1`; `is_there`: because they look there.
 fn sees(visibility: &str, name: &str, is_there: bool) -> bool {
