@@ -159,7 +159,10 @@ async fn cursors_that_make_no_sense_are_refused() {
 }
 
 async fn tell(server: &TestServer, texts: &[&str]) {
-    let event = |text: &&str| json!({"event_type": "workflow_started", "message": {"text": text}, "context": {}});
+    let event = |text: &&str| {
+        let message = json!({"text": text});
+        json!({"event_type": "workflow_started", "message": message, "context": {}})
+    };
     let events: Vec<Value> = texts.iter().map(event).collect();
     let told = json!({"execution_id": "e", "events": events});
     server.post("events", &told).await.expect(201);

@@ -1,4 +1,5 @@
-//! Ways to more than one may: settings, other tenants' deployments, visibility, tokens of executions.
+//! Ways to more than one may: settings, deployments of other tenants, visibility, and tokens of
+//! executions.
 use serde_json::{Value, json};
 
 use super::{
