@@ -169,6 +169,7 @@ macro_rules! error_codes {
 
 error_codes! {
     Internal = "internal_server_error", 500;
+    NotRunningLdapServer = "not_running_ldap_server", 500;
     Unauthorized = "unauthorized_error", 401;
     Forbidden = "forbidden_error", 403;
     ForbiddenWhileCancelling = "forbidden_while_cancelling", 403;

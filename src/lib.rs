@@ -12,6 +12,7 @@ pub mod dsl;
 pub mod broker;
 pub mod db;
 pub mod files;
+pub mod ldap;
 pub mod log;
 
 pub mod auth;

@@ -25,13 +25,13 @@ fn bound(sql: &mut Sql, key: &OrderKey, value: &str) -> Result<String, Error> {
 
 /// Behind a value, within rows that are equal before this key; PostgreSQL has nulls last where the
 /// smallest come first, and first where the largest do.
-fn behind_value(key: &OrderKey, bound: Option<&str>) -> Option<String> {
+fn behind_value(key: &OrderKey, bound: Option<&str>, with_nulls: bool) -> Option<String> {
     let OrderKey {
         sql, descending, ..
     } = key;
     match (bound, descending) {
         (Some(bound), true) => Some(format!("{sql} < {bound}")),
-        (Some(bound), false) if key.is_nullable => {
+        (Some(bound), false) if key.is_nullable && with_nulls => {
             Some(format!("({sql} > {bound} OR {sql} IS NULL)"))
         }
         (Some(bound), false) => Some(format!("{sql} > {bound}")),
@@ -40,28 +40,39 @@ fn behind_value(key: &OrderKey, bound: Option<&str>) -> Option<String> {
     }
 }
 
-/// The condition that rows come behind a place.
+/// What rows behind a place have in common.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// Those with a value in what they are ordered by first, or all.
+    pub(crate) valued: String,
+    /// Those without one, where they come last.
+    pub(crate) nulls: Option<String>,
+}
+
+/// The conditions that rows come behind a place.
 ///
 /// # Errors
 /// `Place` when it belongs to another order.
-pub(crate) fn behind(sql: &mut Sql, keys: &[OrderKey], place: &Place) -> Result<String, Error> {
+pub(crate) fn behind(sql: &mut Sql, keys: &[OrderKey], place: &Place) -> Result<Behind, Error> {
     if keys.len() != place.0.len() {
         return Err(Error::Place);
     }
     let (mut alternatives, mut equal) = (Vec::new(), Vec::<String>::new());
     // where an index in the order of the list is entered
-    let mut entry = String::new();
+    let (mut entry, mut nulls) = (String::new(), None);
     for (at, (key, value)) in keys.iter().zip(&place.0).enumerate() {
         let value = value.as_deref();
         let bound = value.map(|value| bound(sql, key, value)).transpose()?;
-        if let Some(behind) = behind_value(key, bound.as_deref()) {
+        let are_apart = at == 0 && key.is_nullable && !key.descending && bound.is_some();
+        nulls = nulls.or_else(|| are_apart.then(|| format!("{} IS NULL", key.sql)));
+        if let Some(behind) = behind_value(key, bound.as_deref(), !are_apart) {
             let parts: Vec<&str> = equal.iter().map(String::as_str).collect();
             alternatives.push([parts, vec![&behind]].concat().join(" AND "));
         }
         let OrderKey { sql: of, .. } = key;
         match &bound {
             Some(bound) if at == 0 && key.descending => entry = format!("{of} <= {bound} AND "),
-            Some(bound) if at == 0 && !key.is_nullable => entry = format!("{of} >= {bound} AND "),
+            Some(bound) if at == 0 => entry = format!("{of} >= {bound} AND "),
             _ => {}
         }
         equal.push(match bound {
@@ -69,7 +80,10 @@ pub(crate) fn behind(sql: &mut Sql, keys: &[OrderKey], place: &Place) -> Result<
             None => format!("{of} IS NULL"),
         });
     }
-    Ok(format!("{entry}({})", alternatives.join(" OR ")))
+    Ok(Behind {
+        valued: format!("{entry}({})", alternatives.join(" OR ")),
+        nulls,
+    })
 }
 
 /// What a row is ordered by.

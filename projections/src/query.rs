@@ -371,19 +371,37 @@ pub(crate) fn order(query: &ListQuery) -> Result<String, Error> {
 pub(crate) fn page(query: &ListQuery, position: Option<i64>) -> Result<Sql, Error> {
     let mut sql = Sql::default();
     let mut conditions = conditions(&mut sql, query, position)?;
-    if let Some(place) = &query.after {
-        let behind = place::behind(&mut sql, &order_keys(query)?, place)?;
-        conditions = format!("{conditions} AND {behind}");
-    }
     let (order, view) = (order(query)?, query.view.name());
     let mut limits = String::new();
+    let mut nulls = None;
+    if let Some(place) = &query.after {
+        let behind = place::behind(&mut sql, &order_keys(query)?, place)?;
+        nulls = behind
+            .nulls
+            .map(|nulls| format!("{conditions} AND {nulls}"));
+        conditions = format!("{conditions} AND {}", behind.valued);
+    }
     if query.offset > 0 {
         limits += &format!(" OFFSET {}", sql.bind(Param::Int(query.offset)));
     }
     if let Some(size) = query.size {
         limits += &format!(" LIMIT {}", sql.bind(Param::Int(size)));
     }
-    sql.text = if query.offset > SKIPPED_WHOLE_MAX {
+    sql.text = if let Some(nulls) = nulls {
+        // each part enters an index where it begins; both in one condition would not
+        let moment = moment(&mut sql, position);
+        let part = |conditions: &str| {
+            format!(
+                "(SELECT v.key FROM {LIVE}.{view} v WHERE {conditions} ORDER BY {order}{limits})"
+            )
+        };
+        format!(
+            "SELECT {COLUMNS} FROM {LIVE}.{view} v JOIN ({} UNION ALL {}) page USING (key) \
+             WHERE {moment} ORDER BY {order}{limits}",
+            part(&conditions),
+            part(&nulls)
+        )
+    } else if query.offset > SKIPPED_WHOLE_MAX {
         // what is skipped is looked up in indexes only
         let moment = moment(&mut sql, position);
         format!(
@@ -414,6 +432,25 @@ pub(crate) fn pick(
         "SELECT {} FROM {LIVE}.{} v WHERE {conditions} ORDER BY {order}",
         names.join(", "),
         query.view.name()
+    );
+    Ok(sql)
+}
+
+/// The key of the first row of each combination of some fields.
+pub(crate) fn firsts(
+    query: &ListQuery,
+    fields: &[&str],
+    position: Option<i64>,
+) -> Result<Sql, Error> {
+    let mut sql = Sql::default();
+    let names = fields.iter().map(|field| text_of(query.view, field));
+    let names = names.collect::<Result<Vec<_>, _>>()?.join(", ");
+    let conditions = conditions(&mut sql, query, position)?;
+    sql.text = format!(
+        "SELECT DISTINCT ON ({names}) v.key FROM {LIVE}.{} v WHERE {conditions} \
+         ORDER BY {names}, {}",
+        query.view.name(),
+        order(query)?
     );
     Ok(sql)
 }

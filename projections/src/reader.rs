@@ -279,6 +279,16 @@ impl<C: Connection> Reader<C> {
             .collect()
     }
 
+    /// Of all rows a query admits, the key of the first of each combination of some fields.
+    ///
+    /// # Errors
+    /// `UnknownField`, or database errors.
+    pub async fn firsts(&self, query: &ListQuery, fields: &[&str]) -> Result<Vec<String>, Error> {
+        let sql = query::firsts(query, fields, self.at)?;
+        let rows = self.query(&sql).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// How many rows a query admits, pages aside.
     ///
     /// # Errors

@@ -11,21 +11,29 @@ use stratalog_projections::{
         users::User,
     },
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::{
-    Caller, Directory, Method, caller::ExecutionRef, credentials::Credentials, directory::Snapshot,
-    token,
+    ADMIN, Caller, Directory, Method, caller::ExecutionRef, credentials::Credentials,
+    directory::Snapshot, token,
 };
 use crate::{
     clock,
+    config::Hidden,
     db::{Database, Pooled},
     error::{Error, ErrorCode},
+    ldap,
 };
 
 /// Logins and uses of tokens are written down at most this often.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 const NOTED_MAX: u64 = 100_000;
+/// How long somebody is let in whom the directory service has let in, without asking it again.
+const VISIT: Duration = Duration::from_secs(60);
+const VISITORS_MAX: u64 = 10_000;
+/// Questions to the directory service at a time.
+const OUTSIDE_MAX: usize = 16;
 /// How early the token of a scheduled execution is good.
 const SCHEDULED_EARLY_MS: i64 = 60_000;
 
@@ -70,12 +78,36 @@ pub struct Identity {
     pub caller: Result<Caller, Error>,
     /// What is to be noted.
     pub note: Option<Note>,
+    /// Who is to be asked for at the directory service: until then it is a refusal.
+    pub elsewhere: Option<Login>,
 }
 
 impl From<Result<Caller, Error>> for Identity {
     fn from(caller: Result<Caller, Error>) -> Self {
-        Self { caller, note: None }
+        Self {
+            caller,
+            note: None,
+            elsewhere: None,
+        }
     }
+}
+
+/// A name and a password that the manager knows nothing of.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: Hidden,
+    /// How the service was set up then.
+    settings: Arc<ldap::Values>,
+}
+
+/// Somebody whom the directory service let in.
+#[derive(Debug, Clone)]
+struct Visitor {
+    username: String,
+    settings: Arc<ldap::Values>,
 }
 
 /// Proves who asks.
@@ -85,6 +117,8 @@ pub struct Authenticator {
     database: Database,
     credentials: Credentials,
     noted: moka::sync::Cache<String, ()>,
+    visitors: moka::sync::Cache<[u8; 32], Visitor>,
+    places_outside: Semaphore,
 }
 
 /// A 401; every one of them begins with the same words.
@@ -95,7 +129,7 @@ pub(crate) fn unauthorized(message: impl std::fmt::Display) -> Error {
     )
 }
 
-fn wrong_credentials(user: &str) -> Error {
+pub(crate) fn wrong_credentials(user: &str) -> Error {
     unauthorized(format!(
         "Authentication failed for <User username=`{user}`>. Wrong credentials or locked account"
     ))
@@ -113,6 +147,11 @@ impl Authenticator {
             database,
             credentials: Credentials::default(),
             noted,
+            visitors: moka::sync::Cache::builder()
+                .max_capacity(VISITORS_MAX)
+                .time_to_live(VISIT)
+                .build(),
+            places_outside: Semaphore::new(OUTSIDE_MAX),
         }
     }
 
@@ -132,10 +171,13 @@ impl Authenticator {
             Ok(None) => {}
             Err(error) => return Err(error).into(),
         }
-        if let Some((name, password)) = carried.authorization.and_then(basic)
-            && let Some(user) = snapshot.user(&name)
-        {
-            return self.by_password(snapshot, user, &password).await;
+        if let Some((name, password)) = carried.authorization.and_then(basic) {
+            if snapshot.has_ldap() && !name.eq_ignore_ascii_case(ADMIN) {
+                return self.by_visit(snapshot, (name, password));
+            }
+            if let Some(user) = snapshot.user(&name) {
+                return self.by_password(snapshot, user, &password).await;
+            }
         }
         match carried.token {
             Some(value) => self.by_access_token(snapshot, value),
@@ -154,19 +196,71 @@ impl Authenticator {
         match self.credentials.check(name, password, hash).await {
             Err(error) => Err(error).into(),
             Ok(false) => Identity {
-                caller: Err(wrong_credentials(name)),
                 note: Some(Note::Failed(name.clone())),
+                ..Err(wrong_credentials(name)).into()
             },
-            Ok(true) if !user.active => Err(wrong_credentials(name)).into(),
-            Ok(true) => {
-                let is_first = self.first_in_interval(format!("user {name}"));
-                Identity {
-                    caller: Ok(caller(snapshot, user, Method::Basic)),
-                    note: (is_first || user.secret.failed_logins > 0)
-                        .then(|| Note::LoggedIn(name.clone())),
-                }
-            }
+            Ok(true) => self.logged_in(snapshot, user),
         }
+    }
+
+    /// Somebody whose password was right.
+    fn logged_in(&self, snapshot: &Snapshot, user: &User) -> Identity {
+        let name = &user.username;
+        if !user.active {
+            return Err(wrong_credentials(name)).into();
+        }
+        let is_first = self.first_in_interval(format!("user {name}"));
+        let is_noted = is_first || user.secret.failed_logins > 0;
+        Identity {
+            note: is_noted.then(|| Note::LoggedIn(name.clone())),
+            ..Ok(caller(snapshot, user, Method::Basic)).into()
+        }
+    }
+
+    /// Somebody of the directory service, who was there lately or is to be asked for.
+    fn by_visit(&self, snapshot: &Snapshot, (name, password): (String, String)) -> Identity {
+        let visitor = self
+            .visitors
+            .get(&self.credentials.digest(&name, &password));
+        let visitor = visitor.filter(|known| Arc::ptr_eq(&known.settings, &snapshot.ldap));
+        let user = visitor.and_then(|known| snapshot.user(&known.username).cloned());
+        match user {
+            Some(user) => self.logged_in(snapshot, &user),
+            None => Identity {
+                elsewhere: Some(Login {
+                    settings: snapshot.ldap.clone(),
+                    password: Hidden(password),
+                    name: name.clone(),
+                }),
+                ..Err(wrong_credentials(&name)).into()
+            },
+        }
+    }
+
+    /// Waits until the directory service may be asked.
+    pub async fn place_outside(&self) -> Option<SemaphorePermit<'_>> {
+        // the semaphore is never closed
+        self.places_outside.acquire().await.ok()
+    }
+
+    /// Lets somebody in whom the directory service has let in, and whose user is here; for a while
+    /// it is not asked again.
+    pub fn let_in(&self, login: &Login, username: &str, request_id: Uuid) -> Identity {
+        let snapshot = self.directory.load();
+        let Some(user) = snapshot.user(username) else {
+            return Err(wrong_credentials(&login.name)).into();
+        };
+        let digest = self.credentials.digest(&login.name, &login.password.0);
+        let visitor = Visitor {
+            username: user.username.clone(),
+            settings: login.settings.clone(),
+        };
+        self.visitors.insert(digest, visitor);
+        let mut identity = self.logged_in(&snapshot, user);
+        if let Ok(caller) = &mut identity.caller {
+            caller.request_id = request_id;
+        }
+        identity
     }
 
     fn by_access_token(&self, snapshot: &Snapshot, value: &str) -> Identity {
@@ -191,8 +285,8 @@ impl Authenticator {
         }
         let is_first = self.first_in_interval(format!("token {id}"));
         Identity {
-            caller: Ok(caller(snapshot, user, Method::Token)),
             note: is_first.then(|| Note::TokenUsed(id.to_owned())),
+            ..Ok(caller(snapshot, user, Method::Token)).into()
         }
     }
 

@@ -39,7 +39,8 @@ impl Default for Credentials {
 }
 
 impl Credentials {
-    fn digest(&self, user: &str, password: &str) -> [u8; 32] {
+    /// Stands for a name and a password, within this process only.
+    pub(super) fn digest(&self, user: &str, password: &str) -> [u8; 32] {
         let mut digest = Sha256::new();
         digest.update(self.key);
         digest.update((user.len() as u64).to_be_bytes());

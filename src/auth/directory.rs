@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
 use stratalog_projections::{
     Connection, ListQuery, Reader, Resource, Rows, Scope, View,
     fold::fold,
@@ -18,6 +19,7 @@ use stratalog_schema::{Category, Event, Recorded};
 use super::{Role, RoleSet, caller::Memberships, permission::Table};
 use crate::{
     error::Error,
+    ldap,
     log::append::{Batch, Observer},
 };
 
@@ -64,6 +66,8 @@ pub struct Snapshot {
     pub lock: LockRule,
     /// Size of a page when the client asks for none.
     pub page_size: i64,
+    /// How the directory service is set up that users come from.
+    pub ldap: Arc<ldap::Values>,
 }
 
 impl Default for Snapshot {
@@ -78,6 +82,7 @@ impl Default for Snapshot {
             executions: Executions::default(),
             lock: LockRule::default(),
             page_size: 1_000,
+            ldap: Arc::default(),
         }
     }
 }
@@ -176,7 +181,20 @@ impl Snapshot {
         }
     }
 
+    /// Whether users come from a directory service.
+    pub fn has_ldap(&self) -> bool {
+        let server = self.ldap.get("server").and_then(Value::as_str);
+        server.is_some_and(|server| !server.is_empty())
+    }
+
     fn set(&mut self, setting: &Setting) {
+        if let ("rest", Some(name)) = (&*setting.scope, setting.name.strip_prefix("ldap_")) {
+            let value = setting.value.as_ref().map(|value| value.get());
+            let value = value.and_then(|value| serde_json::from_str(value).ok());
+            let values = Arc::make_mut(&mut self.ldap);
+            values.insert(name.to_owned(), value.unwrap_or_default());
+            return;
+        }
         let value = setting.value.as_ref().and_then(|v| v.get().parse().ok());
         let Some(number) = value else { return };
         match (setting.scope.as_str(), setting.name.as_str()) {

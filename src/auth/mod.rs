@@ -12,7 +12,8 @@ pub mod permission;
 mod role;
 pub mod token;
 
-pub use authenticate::{Authenticator, Carried, Identity, Note};
+pub(crate) use authenticate::wrong_credentials;
+pub use authenticate::{Authenticator, Carried, Identity, Login, Note};
 pub use caller::{Caller, ExecutionRef, Method};
 pub use directory::Directory;
 pub use permission::Permission;

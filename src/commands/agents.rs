@@ -220,13 +220,20 @@ fn refused(error: AdminError) -> Error {
     }
 }
 
-/// The agent with its password on RabbitMQ, for those who reach it.
+/// The agent with its password on RabbitMQ, for those who reach it, and the position since which it
+/// is what it is.
 ///
 /// # Errors
 /// 403, 404; `Internal` when the password was sealed with another key.
-pub async fn get(ctx: &Context, view: &View, caller: &Caller, name: &str) -> Result<Agent, Error> {
+pub async fn get(
+    ctx: &Context,
+    view: &View,
+    caller: &Caller,
+    name: &str,
+) -> Result<(Agent, i64), Error> {
     caller.require(Permission::AgentGet)?;
-    let mut agent: Agent = caller.get(view, MODEL, name).await?.resource()?;
+    let row = caller.get(view, MODEL, name).await?;
+    let mut agent: Agent = row.resource()?;
     if !agent.own.rabbitmq_password_sealed.is_empty() {
         let purpose = purpose(&agent.tenant_name, &agent.name);
         let opened = ctx
@@ -234,7 +241,7 @@ pub async fn get(ctx: &Context, view: &View, caller: &Caller, name: &str) -> Res
             .open(&purpose, &agent.own.rabbitmq_password_sealed);
         agent.rabbitmq_password = Some(opened.map_err(Error::internal)?);
     }
-    Ok(agent)
+    Ok((agent, row.since))
 }
 
 /// Changes an agent. What it had on RabbitMQ goes with the agent itself.

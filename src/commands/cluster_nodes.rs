@@ -105,6 +105,8 @@ pub struct Broker {
 pub struct Known<T> {
     /// The position.
     pub born: i64,
+    /// The position since which it is what it is.
+    pub since: i64,
     /// When something was said of it last; milliseconds since the epoch.
     pub at_ms: i64,
     /// What was said.
@@ -141,6 +143,7 @@ async fn all<T: DeserializeOwned>(view: &View, kind: Kind) -> Result<Vec<Known<T
         let stored: ClusterNode = row.resource()?;
         found.push(Known {
             born: row.born,
+            since: row.since,
             at_ms: stored.at_ms,
             node: facts(&stored)?,
         });
@@ -230,7 +233,8 @@ async fn add(
         Ok((decision, ()))
     };
     ctx.store.command(&caller.meta(), None, decide).await?;
-    tell(ctx).await
+    tell(ctx).await;
+    Ok(())
 }
 
 fn stored((kind, name): (Kind, &str), facts_json: &str) -> ClusterNodeStored {
@@ -263,7 +267,8 @@ async fn change<T: Serialize + DeserializeOwned + Send>(
         Ok((decision, ()))
     };
     ctx.store.command(&caller.meta(), None, decide).await?;
-    tell(ctx).await
+    tell(ctx).await;
+    Ok(())
 }
 
 /// Notes under which id the files of a further manager are replicated.
@@ -321,7 +326,8 @@ pub async fn remove(
         Ok((decision, ()))
     };
     ctx.store.command(&caller.meta(), None, decide).await?;
-    tell(ctx).await
+    tell(ctx).await;
+    Ok(())
 }
 
 async fn find(view: &View, kind: Kind, name: &str) -> Result<ClusterNode, Error> {
@@ -339,8 +345,17 @@ fn refuse_own(ctx: &Context, kind: Kind, name: &str) -> Result<(), Error> {
     ))
 }
 
-/// Tells agents which managers and brokers there are now.
-async fn tell(ctx: &Context) -> Result<(), Error> {
+/// Tells agents which managers and brokers there are now. What was stored is stored: agents that
+/// RabbitMQ keeps this from hear of it with the next change, which tells them everything.
+async fn tell(ctx: &Context) {
+    match tell_agents(ctx).await {
+        Ok(told) => tracing::info!(agents = told, "the cluster has changed"),
+        Err(error) => tracing::warn!(%error, "the cluster has changed, and no agent knows"),
+    }
+}
+
+/// Gives how many agents were told.
+async fn tell_agents(ctx: &Context) -> Result<usize, Error> {
     let view = ctx.store.read(At::Now).await?;
     let (managers, brokers) = (managers(&view).await?, brokers(&view).await?);
     drop(view.finish().await?);
@@ -352,9 +367,7 @@ async fn tell(ctx: &Context) -> Result<(), Error> {
         hosts.extend(brokers.into_iter().map(|known| known.node.address));
         kwargs.insert("brokers".to_owned(), json!(hosts));
     }
-    let told = agents::tell_all(ctx, ServiceTask::new(CLUSTER_UPDATE, kwargs)).await?;
-    tracing::info!(agents = told, "the cluster has changed");
-    Ok(())
+    agents::tell_all(ctx, ServiceTask::new(CLUSTER_UPDATE, kwargs)).await
 }
 
 /// An IP address, or a name that may be a host's.

@@ -21,6 +21,7 @@ mod ids;
 pub mod inter_deployment_dependencies;
 pub(crate) mod json;
 pub mod labels;
+pub mod ldap;
 pub mod log_bundles;
 pub mod logs;
 mod lookups;

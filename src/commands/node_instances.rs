@@ -153,7 +153,7 @@ async fn load(
     if row.key == scoped(caller.tenant()?, id) {
         return Ok((instance, stream, version));
     }
-    visibility::require_own_unless_execution(caller, id, &instance.tenant_name)?;
+    visibility::require_own_or_run(caller, view, (MODEL.0, id, &row)).await?;
     let stream = StreamId::scoped(Category::NodeInstance, &instance.tenant_name, id);
     let version = read::stream_version(view, &stream).await?;
     Ok((instance, stream, version))

@@ -11,6 +11,7 @@ use stratalog_schema::{
     events::{ConfigSet, ProviderContextSet},
 };
 
+use super::ldap;
 use crate::{
     auth::Caller,
     clock,
@@ -43,7 +44,7 @@ fn yes() -> bool {
 }
 
 /// The stream of one setting.
-fn stream(scope: &str, name: &str) -> StreamId {
+pub(super) fn stream(scope: &str, name: &str) -> StreamId {
     StreamId::global(Category::Settings, &format!("{scope}.{name}"))
 }
 
@@ -118,6 +119,7 @@ pub async fn set(
         let view = &*view;
         let setting = find(view, name).await?;
         check(&setting, caller, value, force)?;
+        let value = kept(ctx, &setting, value)?;
         let stream = stream(&setting.scope, &setting.name);
         let mut decision = Decision::nothing();
         decision.rests_on(view, stream.clone()).await?;
@@ -126,7 +128,7 @@ pub async fn set(
         decision.event(
             stream,
             stratalog_schema::Event::ConfigSet(ConfigSet {
-                value_json: value.get().to_owned(),
+                value_json: value,
                 schema_json: text(setting.schema.as_deref()),
                 is_editable: setting.is_editable,
                 admin_only: setting.admin_only,
@@ -150,7 +152,7 @@ fn check(setting: &Setting, caller: &Caller, value: &RawValue, force: bool) -> R
             format!("{name} is not editable"),
         ));
     }
-    if setting.admin_only && !caller.administers_everything() {
+    if (setting.admin_only || names_people(setting)) && !caller.administers_everything() {
         return Err(Error::refused(
             ErrorCode::Unauthorized,
             format!("User unauthorized: only administrators may change {name}"),
@@ -167,6 +169,20 @@ fn check(setting: &Setting, caller: &Caller, value: &RawValue, force: bool) -> R
             format!("Error validating {name}: {reason}"),
         )
     })
+}
+
+/// What the log keeps of a value: of a password, not what it is.
+fn kept(ctx: &Context, setting: &Setting, value: &RawValue) -> Result<String, Error> {
+    if !ldap::is_password(setting) {
+        return Ok(value.get().to_owned());
+    }
+    let password: Option<String> = serde_json::from_str(value.get()).map_err(Error::internal)?;
+    Ok(ldap::sealed(ctx, &password.unwrap_or_default()).to_string())
+}
+
+/// Whether a setting says where people come from: whoever changes that can be anybody.
+fn names_people(setting: &Setting) -> bool {
+    setting.scope == "rest" && setting.name.starts_with("ldap_")
 }
 
 /// Stream of the provider context.

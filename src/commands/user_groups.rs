@@ -14,7 +14,7 @@ use stratalog_schema::{
 };
 
 use super::{
-    ids,
+    ids, ldap,
     tenants::{self, Membership},
     users,
 };
@@ -28,7 +28,8 @@ use crate::{
 /// The name that is a path of the API.
 const RESERVED: &str = "users";
 
-fn stream(name: &str) -> StreamId {
+/// The stream of a group.
+pub(super) fn stream(name: &str) -> StreamId {
     StreamId::global(Category::UserGroup, name)
 }
 
@@ -51,7 +52,8 @@ pub struct NewGroup {
 /// Creates a group.
 ///
 /// # Errors
-/// 400 for a name that is none, 409 when it exists.
+/// 400 for a name that is none, and without a name in the directory service where users come from
+/// one; 409 when it exists.
 pub async fn create(ctx: &Context, caller: &Caller, new: &NewGroup) -> Result<(), Error> {
     let name = new.name.as_str();
     ids::check("group_name", name)?;
@@ -59,6 +61,11 @@ pub async fn create(ctx: &Context, caller: &Caller, new: &NewGroup) -> Result<()
         return Err(Error::bad_parameters(format!(
             "{name:?} is not allowed as a group name"
         )));
+    }
+    if new.ldap_dn.is_none() && ctx.directory.load().has_ldap() {
+        return Err(Error::bad_parameters(
+            "ldap_group_dn is needed: users come from LDAP, and the groups they are in",
+        ));
     }
     let decide = async |view: Arc<View>| {
         let view = &*view;
@@ -144,12 +151,13 @@ pub async fn delete(ctx: &Context, caller: &Caller, name: &str) -> Result<(), Er
 /// Puts a user into a group.
 ///
 /// # Errors
-/// 404 for user or group, 409 when the user is in it already.
+/// 404 for user or group, 409 when the user is in it already; 405 where LDAP says who is.
 pub async fn add_user(
     ctx: &Context,
     caller: &Caller,
     (group, username): (&str, &str),
 ) -> Result<(), Error> {
+    ldap::require_own_groups(ctx)?;
     let decide = async |view: Arc<View>| {
         let view = &*view;
         let found = existing(view, group).await?;
@@ -178,12 +186,13 @@ pub async fn add_user(
 /// Takes a user out of a group.
 ///
 /// # Errors
-/// 404 for user or group, or when the user is not in it.
+/// 404 for user or group, or when the user is not in it; 405 where LDAP says who is.
 pub async fn remove_user(
     ctx: &Context,
     caller: &Caller,
     (group, username): (&str, &str),
 ) -> Result<(), Error> {
+    ldap::require_own_groups(ctx)?;
     let decide = async |view: Arc<View>| {
         let view = &*view;
         let found = existing(view, group).await?;

@@ -14,7 +14,7 @@ use stratalog_schema::{
     },
 };
 
-use super::{ids, user_groups};
+use super::{ids, ldap, user_groups};
 use crate::{
     auth::{ADMIN, Caller, Note, Role, password},
     clock,
@@ -140,6 +140,7 @@ impl Password {
 /// # Errors
 /// 400 for a name or password that is none, 409 when the user exists.
 pub async fn create(ctx: &Context, caller: &Caller, user: NewUser) -> Result<(), Error> {
+    ldap::require_own_users(ctx, &user.username)?;
     ids::check("username", &user.username)?;
     let password_hash = user.password.hash().await?;
     let (username, stream) = (&user.username, stream(&user.username));
@@ -208,6 +209,9 @@ pub async fn change(
         return Err(Error::bad_parameters(format!(
             "The user `{ADMIN}` cannot be deactivated or get another role"
         )));
+    }
+    if matches!(change, Change::Password(_)) {
+        ldap::require_own_users(ctx, username)?;
     }
     let password_hash = match &change {
         Change::Password(clear) => Password::Clear(clear.clone()).hash().await?,

@@ -1,9 +1,13 @@
 //! Who may see a resource: the three steps, and who may take the last one; who may change what
 //! others see.
-use stratalog_projections::{Connection, Reader, StoredRow, View};
+use serde::Deserialize;
+use stratalog_projections::{
+    Connection, Reader, StoredRow, View,
+    views::{executions::Execution, scoped},
+};
 
 use crate::{
-    auth::{Caller, Method, Permission},
+    auth::{Caller, ExecutionRef, Method, Permission},
     error::{Error, ErrorCode},
 };
 
@@ -104,20 +108,58 @@ pub(crate) fn require_own(caller: &Caller, id: &str, tenant: &str) -> Result<(),
     ))
 }
 
-/// As [`require_own`]; executions may change what the deployment they run in consists of, wherever
-/// that is.
+/// Refuses to change a row of another tenant; an execution may change what the deployment that it
+/// runs in consists of, wherever that is, and nothing else there.
 ///
 /// # Errors
-/// 400.
-pub(crate) fn require_own_unless_execution(
+/// 400; 403 without a tenant; database errors.
+pub(crate) async fn require_own_or_run<C: Connection>(
     caller: &Caller,
-    id: &str,
-    tenant: &str,
+    reader: &Reader<C>,
+    (view, id, row): (View, &str, &StoredRow),
 ) -> Result<(), Error> {
-    match caller.execution.is_some() || caller.method == Method::System {
+    let tenant = row.owner.tenant.as_deref().unwrap_or_default();
+    if caller.method == Method::System || caller.tenant()? == tenant {
+        return Ok(());
+    }
+    let runs_there = match &caller.execution {
+        Some(execution) => runs_in(reader, execution, (view, row)).await?,
+        None => false,
+    };
+    match runs_there {
         true => Ok(()),
         false => require_own(caller, id, tenant),
     }
+}
+
+/// What of a row's document says to which deployment it belongs.
+#[derive(Deserialize)]
+struct Part {
+    id: Option<String>,
+    deployment_id: Option<String>,
+}
+
+/// Whether a row is the deployment that an execution runs in, or belongs to it.
+async fn runs_in<C: Connection>(
+    reader: &Reader<C>,
+    execution: &ExecutionRef,
+    (view, row): (View, &StoredRow),
+) -> Result<bool, Error> {
+    let key = scoped(&execution.tenant, &execution.id);
+    let running: Option<Execution> = reader.get(&key).await?;
+    let Some(id) = running.and_then(|running| running.deployment_id) else {
+        return Ok(false);
+    };
+    let deployment = reader.in_tenant(View::Deployments, &execution.tenant, &id);
+    let is_there = deployment
+        .await?
+        .is_some_and(|deployment| deployment.owner.tenant == row.owner.tenant);
+    let part: Part = serde_json::from_str(&row.doc).map_err(Error::internal)?;
+    let of = match view {
+        View::Deployments => part.id,
+        _ => part.deployment_id,
+    };
+    Ok(is_there && of == Some(id))
 }
 
 /// The row of that id, to be changed: as the caller sees it, and of the tenant asked for.
@@ -131,7 +173,6 @@ pub(crate) async fn own<C: Connection>(
     id: &str,
 ) -> Result<StoredRow, Error> {
     let row = caller.get(reader, model, id).await?;
-    let tenant = row.owner.tenant.as_deref().unwrap_or_default();
-    require_own_unless_execution(caller, id, tenant)?;
+    require_own_or_run(caller, reader, (model.0, id, &row)).await?;
     Ok(row)
 }

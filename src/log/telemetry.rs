@@ -13,11 +13,15 @@ use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
 use tokio_postgres::types::ToSql;
 
-use self::walk::{Bound, Candidate, Walk};
+use self::{
+    place::compare,
+    walk::{Bound, Candidate, Walk},
+};
 use super::segment;
 use crate::error::Error;
 
 mod counts;
+mod place;
 mod walk;
 
 /// Segments unpacked at a time.
@@ -91,6 +95,8 @@ pub struct Question {
     pub hidden: HashMap<String, Vec<Question>>,
     /// Requested order with direction (true: descending).
     pub sort: Vec<(Key, bool)>,
+    /// Only records behind this place ([`Question::begin_behind`]); others count in totals, though.
+    pub behind: Option<Vec<String>>,
     /// Records skipped.
     pub offset: usize,
     /// Records at most.
@@ -319,7 +325,11 @@ impl Question {
                 return Ok((kept, skipped));
             }
             let missing = needed.saturating_sub(kept.len());
-            kept.extend(self.unpack(view, &walk.take(self, missing)).await?);
+            let mut few = walk.take(self, missing);
+            few.retain(|candidate| !self.is_passed(bound, candidate));
+            let mut found = self.unpack(view, &few).await?;
+            found.retain(|found| self.is_behind(found, order));
+            kept.extend(found);
         }
     }
 
@@ -370,8 +380,9 @@ impl Question {
         let mut candidates = self.candidates(view, None).await?;
         candidates.retain(|candidate| self.holds(candidate) > 0);
         for few in candidates.chunks(FETCH) {
-            let found = self.unpack(view, few).await?;
+            let mut found = self.unpack(view, few).await?;
             seen += found.len();
+            found.retain(|found| self.is_behind(found, order));
             kept.extend(found);
             if kept.len() > needed.saturating_mul(2).max(KEPT_MIN) {
                 cut(&mut kept, order, needed);
@@ -418,24 +429,4 @@ async fn bodies<C: Connection>(
 fn cut(kept: &mut Vec<Found>, order: &[(Key, bool)], needed: usize) {
     kept.sort_by(|a, b| compare(a, b, order));
     kept.truncate(needed);
-}
-
-fn compare(a: &Found, b: &Found, order: &[(Key, bool)]) -> std::cmp::Ordering {
-    for (key, descending) in order {
-        let ordering = match key {
-            Key::Timestamp => a.1.timestamp_us.cmp(&b.1.timestamp_us),
-            Key::ReportedTimestamp => a.1.reported_timestamp_us.cmp(&b.1.reported_timestamp_us),
-            Key::Position => a.0.cmp(&b.0),
-            Key::Text(field) => field(&a.1).cmp(field(&b.1)),
-        };
-        let ordering = if *descending {
-            ordering.reverse()
-        } else {
-            ordering
-        };
-        if ordering.is_ne() {
-            return ordering;
-        }
-    }
-    std::cmp::Ordering::Equal
 }

@@ -28,7 +28,7 @@ fn order(sort: &[Sort]) -> Vec<String> {
     sort.iter().map(name).collect()
 }
 
-fn refused() -> Error {
+pub(super) fn refused() -> Error {
     Error::bad_parameters(format!(
         "{PARAMETER} is not one that this list gave in this order"
     ))
@@ -58,9 +58,23 @@ pub(super) fn refuse(query: &Query) -> Result<(), Error> {
 /// The place that the cursor of a query names; an empty cursor is for the first page.
 ///
 /// # Errors
+/// As [`values`].
+pub(super) fn place(query: &Query, view: View, sort: &[Sort]) -> Result<Option<Place>, Error> {
+    let found = values(query, view.name(), &order(sort))?;
+    Ok(found.map(Place))
+}
+
+/// The values that the cursor of a query names a place by, in a list and an order that are called
+/// so.
+///
+/// # Errors
 /// 400 for a cursor of another list or order, and for one beside `_offset` or
 /// `_get_all_results`.
-pub(super) fn place(query: &Query, view: View, sort: &[Sort]) -> Result<Option<Place>, Error> {
+pub(super) fn values(
+    query: &Query,
+    of: &str,
+    by: &[String],
+) -> Result<Option<Vec<Option<String>>>, Error> {
     let Some(text) = query.get(PARAMETER) else {
         return Ok(None);
     };
@@ -74,10 +88,10 @@ pub(super) fn place(query: &Query, view: View, sort: &[Sort]) -> Result<Option<P
     }
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| refused())?;
-    if token.of != view.name() || token.by != order(sort) {
+    if token.of != of || token.by != by {
         return Err(refused());
     }
-    Ok(Some(Place(token.at)))
+    Ok(Some(token.at))
 }
 
 /// The cursor behind a place.
@@ -85,11 +99,20 @@ pub(super) fn place(query: &Query, view: View, sort: &[Sort]) -> Result<Option<P
 /// # Errors
 /// `Internal`.
 pub(super) fn token(query: &ListQuery, place: Place) -> Result<String, Error> {
-    let token = Token {
-        of: query.view.name().to_owned(),
-        by: order(&query.sort),
-        at: place.0,
-    };
+    let of = query.view.name().to_owned();
+    token_of(of, order(&query.sort), place.0)
+}
+
+/// The cursor of a list and an order that are called so, behind what values say.
+///
+/// # Errors
+/// `Internal`.
+pub(super) fn token_of(
+    of: String,
+    by: Vec<String>,
+    at: Vec<Option<String>>,
+) -> Result<String, Error> {
+    let token = Token { of, by, at };
     let text = serde_json::to_vec(&token).map_err(Error::internal)?;
     Ok(URL_SAFE_NO_PAD.encode(text))
 }

@@ -52,7 +52,13 @@ pub struct Head {
     pub is_head: bool,
     /// Who is at the other end.
     pub peer: Option<Peer>,
+    /// Who sent it, if that has been found out already.
+    known: Option<Known>,
 }
+
+/// The sender of a request that is handed on: nobody proves twice who they are.
+#[derive(Debug, Clone)]
+pub(super) struct Known(pub(super) Caller);
 
 /// A request whose sender is known.
 #[derive(Debug)]
@@ -249,8 +255,9 @@ pub(super) fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> 
         .and(warp::header::headers_cloned())
         .and(warp::ext::optional::<IsHead>())
         .and(warp::ext::optional::<Peer>())
+        .and(warp::ext::optional::<Known>())
         .map(
-            |method, path: FullPath, query: String, headers, head: Option<IsHead>, peer| {
+            |method, path: FullPath, query: String, headers, head: Option<IsHead>, peer, known| {
                 Arc::new(Head {
                     version: Version::of_path(path.as_str()),
                     path: path.as_str().to_owned(),
@@ -259,6 +266,7 @@ pub(super) fn head() -> impl Filter<Extract = (Arc<Head>,), Error = Infallible> 
                     method,
                     headers,
                     peer,
+                    known,
                 })
             },
         )
@@ -372,9 +380,23 @@ fn capped<C: Buf>(
 }
 
 pub(super) async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<()> {
-    position::reach(&ctx, &head).await?;
+    let caller = match &head.known {
+        Some(Known(caller)) => caller.clone(),
+        None => prove(&ctx, &head).await?,
+    };
+    Ok(Request {
+        ctx,
+        caller,
+        head,
+        body: (),
+    })
+}
+
+/// Finds out who sent it, and whether it may be asked now, in the tenant asked for.
+async fn prove(ctx: &Arc<Context>, head: &Head) -> Result<Caller, Error> {
+    position::reach(ctx, head).await?;
     let carried = Carried::from_headers(&head.headers);
-    let identity = ctx.authenticator.identify(carried, Uuid::now_v7()).await;
+    let identity = commands::ldap::identify(ctx, carried, Uuid::now_v7()).await;
     let is_restoring = *ctx.restoring.borrow() == Restoring::Replacing;
     if is_restoring && head.method != Method::GET {
         return Err(Error::refused(
@@ -383,10 +405,10 @@ pub(super) async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<
         ));
     }
     if let Some(note) = identity.note.filter(|_| !is_restoring) {
-        commands::users::note(&ctx, note).await;
+        commands::users::note(ctx, note).await;
     }
     let mut caller = identity.caller?;
-    refuse_nul(&head)?;
+    refuse_nul(head)?;
     if let Some(tenant) = head.headers.get("tenant") {
         let tenant = String::from_utf8_lossy(tenant.as_bytes());
         if ctx.directory.load().tenant(&tenant).is_none() {
@@ -401,13 +423,8 @@ pub(super) async fn authenticate(ctx: Arc<Context>, head: Arc<Head>) -> Outcome<
     } else if let Some(execution) = caller.execution.clone() {
         caller.enter(&execution.tenant);
     }
-    maintenance::admit(&ctx, &head, &caller).await?;
-    Ok(Request {
-        ctx,
-        caller,
-        head,
-        body: (),
-    })
+    maintenance::admit(ctx, head, &caller).await?;
+    Ok(caller)
 }
 
 /// Nothing has a name with a NUL in it, and the database would choke on it.

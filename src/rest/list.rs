@@ -22,7 +22,7 @@ use crate::{
 
 mod few;
 
-pub use few::{of_texts, of_values};
+pub use few::{of_texts, of_values, slice};
 
 /// Names a group whose members are wanted.
 const GROUP: &str = "_group_id";

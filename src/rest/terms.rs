@@ -13,7 +13,7 @@ use warp::{Filter, Rejection, path::FullPath, reject, reply::Response};
 
 use super::{
     Request, Route,
-    extract::{self, Head},
+    extract::{self, Head, Known},
     reply,
 };
 use crate::{context::Context, error::Error, store::Terms, tasks};
@@ -30,7 +30,7 @@ type Forwarded = http::Request<Body>;
 
 /// Whether what a path below the version names is answered with a tag.
 pub(super) fn is_tagged(path: &str) -> bool {
-    condition::target(&format!("/api/v3.1{path}")).is_some()
+    condition::named(&format!("/api/v3.1{path}")).is_some()
 }
 
 /// Takes requests with terms and hands them on to `all` routes.
@@ -142,7 +142,7 @@ fn streamed<B: Buf>(
     BodyExt::boxed(StreamBody::new(frames))
 }
 
-/// The request without its terms.
+/// The request without its terms, from a sender who is known by now.
 fn forwarded(request: &Request, query: &str, body: Body) -> Result<Forwarded, Error> {
     let head = &request.head;
     let uri = match query {
@@ -158,8 +158,10 @@ fn forwarded(request: &Request, query: &str, body: Body) -> Result<Forwarded, Er
     headers.clone_from(&head.headers);
     headers.remove(IDEMPOTENCY_KEY);
     headers.remove(IF_MATCH);
+    let extensions = forwarded.extensions_mut();
     if let Some(peer) = head.peer {
-        forwarded.extensions_mut().insert(peer);
+        extensions.insert(peer);
     }
+    extensions.insert(Known(request.caller.clone()));
     Ok(forwarded)
 }

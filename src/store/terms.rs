@@ -22,9 +22,9 @@ tokio::task_local! {
 /// A resource has to be what it was.
 #[derive(Debug)]
 pub struct Condition {
-    /// The tenant it is looked for in.
-    pub tenant: String,
-    /// View and id.
+    /// The tenant it is looked for in, unless it is in none.
+    pub tenant: Option<String>,
+    /// View and id; without a tenant, the key.
     pub target: (ViewName, String),
     /// Positions since which it may be what it is; `None`: it only has to be there.
     pub since: Option<Vec<i64>>,
@@ -121,7 +121,10 @@ impl Terms {
 impl Condition {
     async fn holds(&self, view: &View) -> Result<bool, Error> {
         let (name, id) = &self.target;
-        let found = view.in_tenant(*name, &self.tenant, id).await?;
+        let found = match &self.tenant {
+            Some(tenant) => view.in_tenant(*name, tenant, id).await?,
+            None => view.row(*name, id).await?,
+        };
         Ok(found.is_some_and(|row| {
             let since = self.since.as_ref();
             since.is_none_or(|since| since.contains(&row.since))

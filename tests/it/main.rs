@@ -7,6 +7,7 @@ mod as_of;
 mod audit;
 mod chaos;
 mod dsl;
+mod ldap;
 mod log;
 mod plugins;
 mod replay;

@@ -141,6 +141,12 @@ pub async fn restore(
     updates: &[(String, PutUpdate)],
 ) -> Result<(), Error> {
     caller.require(Permission::DeploymentUpdateCreate)?;
+    for wanted in updates
+        .iter()
+        .filter_map(|(_, update)| update.visibility.as_deref())
+    {
+        visibility::of_new(caller, Some(wanted), None)?;
+    }
     if updates
         .iter()
         .any(|(_, update)| update.created_by.is_some())
@@ -174,6 +180,12 @@ async fn stored(
 ) -> Result<(), Error> {
     let tenant = caller.tenant()?;
     let known: Option<DeploymentUpdate> = view.get(&scoped(tenant, id)).await?;
+    if known
+        .as_ref()
+        .is_some_and(|known| !caller.may_see(&known.owned_by()))
+    {
+        return Err(Error::not_found(MODEL.1, id));
+    }
     let deployment_id = update.deployment_id.as_deref();
     let deployment_id = deployment_id.or(known.as_ref().map(|known| known.deployment_id.as_str()));
     let Some(deployment_id) = deployment_id else {

@@ -20,6 +20,7 @@ use crate::{
         executions::{self, StartExecution},
         labels, own_execution,
         secrets::Opener,
+        visibility,
     },
     context::Context,
     error::{Error, ErrorCode},
@@ -100,6 +101,7 @@ pub async fn start(ctx: &Context, caller: &Caller, new: &NewGroup) -> Result<Str
         let view: &View = &view;
         deployments::require_not_cancelling(view, caller).await?;
         let group = deployment_groups::load(view, caller, &new.deployment_group_id).await?;
+        visibility::require_own(caller, &group.id, &group.tenant_name)?;
         let event = event(caller, &group, new)?;
         let id = event.id.clone();
         let mut decision = Decision::nothing();

@@ -160,7 +160,9 @@ pub(super) async fn prepare_one(
             let row = caller
                 .get(view, (View::Deployments, "Deployment"), id)
                 .await?;
-            Some(row.resource()?)
+            let deployment: Deployment = row.resource()?;
+            require_here(caller, &deployment)?;
+            Some(deployment)
         }
     };
     if let Some(deployment) = &deployment {
@@ -193,6 +195,14 @@ pub(super) async fn prepare_one(
         Err(error) => return Err(error),
     };
     Ok((decision, prepared, spec.is_some_and(|spec| cascades(&spec))))
+}
+
+/// Workflows run on a global deployment of another tenant only for those who may do that.
+fn require_here(caller: &Caller, deployment: &Deployment) -> Result<(), Error> {
+    match caller.tenant()? == deployment.tenant_name {
+        true => Ok(()),
+        false => caller.require(Permission::ExecuteGlobalWorkflow),
+    }
 }
 
 /// Whether a declared workflow begins in components, too.

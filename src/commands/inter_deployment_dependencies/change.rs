@@ -3,13 +3,13 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use stratalog_projections::views::deployments::Deployment;
+use stratalog_projections::views::{deployments::Deployment, scoped};
 use stratalog_schema::{
     Event,
     events::{self, InterDeploymentDependenciesCreated, Scope},
 };
 
-use super::{circles, dependents, deployment, of_source, stream, taken_away};
+use super::{circles, dependents, of_source, stream, taken_away};
 use crate::{
     auth::{Caller, Permission},
     clock,
@@ -124,7 +124,7 @@ pub async fn create(
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             let source = source(view, caller, (&new.source_deployment, &new.new)).await?;
-            require_target(view, caller.tenant()?, &new.new).await?;
+            require_target(view, caller, &new.new).await?;
             let mut decision = Decision::nothing();
             if new.id.is_some() && caller.find(view, super::MODEL.0, &id).await?.is_some() {
                 return Err(Error::exists(
@@ -233,13 +233,14 @@ async fn source(
 }
 
 /// There must be a target, a way to find it out, or another manager that knows it.
-async fn require_target(view: &View, tenant: &str, new: &NewDependency) -> Result<(), Error> {
+async fn require_target(view: &View, caller: &Caller, new: &NewDependency) -> Result<(), Error> {
+    let tenant = caller.tenant()?;
     let is_known_otherwise = new.target_deployment_func.is_some()
         || new.external_source.is_some()
         || new.external_target.is_some();
     let id = new.target_deployment.as_deref();
     let is_there = match id {
-        Some(id) => deployment(view, tenant, id).await?.is_some(),
+        Some(id) => sees(view, caller, id).await?,
         None => false,
     };
     if let Some(id) = new.target().filter(|_| is_there) {
@@ -249,6 +250,13 @@ async fn require_target(view: &View, tenant: &str, new: &NewDependency) -> Resul
         return Ok(());
     }
     Err(no_target(id))
+}
+
+/// Whether a deployment of the tenant asked for is there, as far as the caller sees.
+pub(super) async fn sees(view: &View, caller: &Caller, id: &str) -> Result<bool, Error> {
+    let tenant = caller.tenant()?;
+    let row = view.row(deployments::MODEL.0, &scoped(tenant, id)).await?;
+    Ok(row.is_some_and(|row| caller.may_see(&row.owner)))
 }
 
 pub(super) fn no_target(id: Option<&str>) -> Error {
@@ -266,15 +274,18 @@ pub(super) fn no_target(id: Option<&str>) -> Error {
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
     source: Option<&'a Deployment>,
+    /// Who sees the targets, unless the plan names them.
+    caller: Option<&'a Caller>,
     scope: Scope,
     created_at_ms: i64,
 }
 
 impl<'a> Batch<'a> {
-    fn of(caller: &Caller, source: Option<&'a Deployment>) -> Result<Self, Error> {
+    fn of(caller: &'a Caller, source: Option<&'a Deployment>) -> Result<Self, Error> {
         let visibility = source.map_or("tenant", |source| source.visibility.as_str());
         Ok(Self {
             source,
+            caller: Some(caller),
             scope: Scope {
                 tenant: caller.tenant()?.to_owned(),
                 visibility: visibility.to_owned(),
@@ -288,6 +299,7 @@ impl<'a> Batch<'a> {
     pub(super) fn of_deployment(source: &'a Deployment) -> Self {
         Self {
             source: Some(source),
+            caller: None,
             scope: Scope {
                 tenant: source.tenant_name.clone(),
                 visibility: source.visibility.clone(),
@@ -318,6 +330,11 @@ impl<'a> Batch<'a> {
         let targets: BTreeSet<&str> = new.iter().filter_map(|(_, one)| one.target()).collect();
         let mut there = BTreeSet::new();
         for id in targets {
+            if let Some(caller) = self.caller
+                && !sees(view, caller, id).await?
+            {
+                continue;
+            }
             if dependents::may_gain(view, (tenant, id)).await? {
                 there.insert(id.to_owned());
                 // it must not go meanwhile

@@ -3,7 +3,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use stratalog_projections::views::inter_deployment_dependencies::InterDeploymentDependency;
 
-use super::{MODEL, NewDependency, change::no_target, deployment, of_source, stream, taken_away};
+use super::{
+    MODEL, NewDependency,
+    change::{no_target, sees},
+    deployment, of_source, stream, taken_away,
+};
 use crate::{
     auth::{Caller, Permission},
     context::Context,
@@ -37,7 +41,7 @@ pub async fn delete(ctx: &Context, caller: &Caller, old: &DeleteDependency) -> R
         .command(&caller.meta(), None, async |view| {
             let view = &*view;
             if let Some(id) = source
-                && deployment(view, tenant, id).await?.is_none()
+                && !sees(view, caller, id).await?
             {
                 return Err(Error::refused(
                     ErrorCode::NotFound,

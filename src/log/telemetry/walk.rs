@@ -91,6 +91,15 @@ impl Bound {
         }
     }
 
+    /// Whether all of a segment comes before a time, in microseconds.
+    pub(super) fn is_before(self, candidate: &Candidate, at_us: i64) -> bool {
+        let far_us = candidate.times[self.edge ^ 1].timestamp_micros();
+        match self.is_descending {
+            true => far_us > at_us,
+            false => far_us < at_us,
+        }
+    }
+
     /// Whether all of a segment comes after what reaches so far.
     pub(super) fn is_beyond(self, candidate: &Candidate, reach: DateTime<Utc>) -> bool {
         let near = candidate.times[self.edge];

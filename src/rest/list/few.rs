@@ -39,6 +39,15 @@ pub async fn of_values(req: &Request, values: &[Value], fields: &[&str]) -> Resu
     Ok(page_of(req, &found, include.as_ref())?.at(position))
 }
 
+/// A page of values that are all there (how many are skipped, and how many at most), and how many
+/// there are.
+pub fn slice(values: Vec<Value>, (offset, size): (i64, Option<i64>)) -> (Vec<Value>, usize) {
+    let bound = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let total = values.len();
+    let values = values.into_iter().skip(bound(offset));
+    (values.take(size.map_or(usize::MAX, bound)).collect(), total)
+}
+
 /// The list of a few texts, those that `_search` finds.
 ///
 /// # Errors

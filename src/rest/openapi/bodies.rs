@@ -129,6 +129,7 @@ const BODIES: &[(&str, Members)] = &[
     ("PUT /filters/blueprints/{id}", FILTER),
     ("PATCH /filters/deployments/{id}", FILTER_CHANGE),
     ("PUT /filters/deployments/{id}", FILTER),
+    ("POST /ldap", &[must("ldap_server", Text), may("ldap_domain", Text), may("ldap_username", Text), may("ldap_password", Text), may("ldap_is_active_directory", Flag), may("ldap_dn_extra", Text), may("ldap_ca_cert", Text), may("ldap_nested_levels", Any), may("ldap_bind_format", Text), may("ldap_group_dn", Text), may("ldap_base_dn", Text), may("ldap_group_member_filter", Text), may("ldap_user_filter", Text), may("ldap_attribute_email", Text), may("ldap_attribute_first_name", Text), may("ldap_attribute_last_name", Text), may("ldap_attribute_uid", Text), may("ldap_attribute_group_membership", Text)]),
     ("POST /license", &[must("customer_id", Text)]),
     ("PATCH /log-bundles/{id}", STATUS),
     ("PUT /log-bundles/{id}", &[may("queue", Flag)]),

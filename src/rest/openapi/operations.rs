@@ -264,6 +264,7 @@ pub(super) const VERSIONED: &[Operation] = &[
     get("/labels/{type}", "Lists keys of labels in use", Value),
     get("/labels/{type}/{key}", "Lists values of a label in use", Value),
     get("/ldap", "Tells whether users come from LDAP", Value),
+    post("/ldap", "Has users come from LDAP", Value),
     get("/license-check", "Tells whether there is a licence", Value),
     get("/license", "Tells whose manager it is", Value),
     post("/license", "Sets the customer's id", Value),

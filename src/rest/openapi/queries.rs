@@ -69,7 +69,7 @@ const KEYS: &[(&str, &[Key])] = &[
     ("GET /deployments/{id}", &[flag("all_sub_deployments"), flag("include_workdir")]),
     ("PUT /deployments/{id}", &[flag("async_create"), flag("private_resource")]),
     ("DELETE /deployments/{id}", &[flag("force"), flag("delete_logs"), flag("recursive")]),
-    ("GET /events", &[text("execution_id"), text("deployment_id"), text("type"), text("event_type"), text("level"), text("_range"), text("_sort"), count("_size"), count("_offset"), flag("_get_all_results")]),
+    ("GET /events", &[text("execution_id"), text("deployment_id"), text("type"), text("event_type"), text("level"), text("_range"), text("_sort"), text("_cursor"), count("_size"), count("_offset"), flag("_get_all_results")]),
     ("DELETE /events", &[must("deployment_id"), text("type"), text("event_type"), text("level")]),
     ("GET /execution-groups/{id}", &[flag("_get_data")]),
     ("GET /execution-schedules/{id}", &[must("deployment_id")]),

@@ -95,9 +95,9 @@ fn get(ctx: &Arc<Context>) -> Route {
 
 async fn one<B>(req: &Request<B>, name: &str) -> Result<Answer, Error> {
     let view = req.view().await?;
-    let agent = commands::agents::get(&req.ctx, &view, &req.caller, name).await?;
-    let answer = req.answer(&agent)?;
-    Ok(answer.at(view.position()))
+    let (agent, since) = commands::agents::get(&req.ctx, &view, &req.caller, name).await?;
+    let answer = req.answer(&agent)?.at(view.position());
+    Ok(answer.since(since))
 }
 
 /// `PUT /agents/{name}`
@@ -140,7 +140,8 @@ fn patch(ctx: &Arc<Context>) -> Route {
                     .caller
                     .get(&view, commands::agents::MODEL, &name)
                     .await?;
-                req.document(&view, ViewName::Agents, &agent.doc)
+                let answer = req.document(&view, ViewName::Agents, &agent.doc)?;
+                Ok(answer.since(agent.since))
             },
         )
         .map(reply::ok)

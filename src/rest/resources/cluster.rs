@@ -141,7 +141,8 @@ async fn one_manager(req: &Request, name: &str) -> Result<Answer, Error> {
     drop(view.finish().await?);
     let found = known.iter().find(|known| known.node.hostname == name);
     let found = found.ok_or_else(|| Error::not_found("Manager", name))?;
-    Ok(req.answer(&other_manager(found))?.at(position))
+    let answer = req.answer(&other_manager(found))?.at(position);
+    Ok(answer.since(found.since))
 }
 
 /// A manager that was told of. Its id is its position in the log; this manager's is 1.
@@ -324,7 +325,7 @@ async fn one_broker(req: &Request, name: &str) -> Result<Answer, Error> {
     let found = known.iter().find(|known| known.node.name == name);
     let found = found.ok_or_else(|| Error::not_found("RabbitMQBroker", name))?;
     let shown = other_broker(found, ca.as_deref());
-    Ok(req.answer(&shown)?.at(position))
+    Ok(req.answer(&shown)?.at(position).since(found.since))
 }
 
 /// `GET /db-nodes`: nodes of a database cluster; one database is none.

@@ -59,9 +59,12 @@ async fn all(req: &Request) -> Result<Answer, Error> {
     Ok(Answer::json(&body)?.at(view.position()))
 }
 
-/// What only administrators see is hidden from others.
+/// What only administrators see is hidden from others, and a password from everybody.
 fn mask<B>(req: &Request<B>, setting: &mut Setting) -> Result<(), Error> {
-    if setting.admin_only && !req.caller.administers_everything() {
+    let is_secret = commands::ldap::is_password(setting)
+        && setting.value.as_ref().is_some_and(|v| v.get() != "null");
+    let is_for_others = setting.admin_only && !req.caller.administers_everything();
+    if is_secret || is_for_others {
         let masked = serde_json::value::to_raw_value(MASK).map_err(Error::internal)?;
         setting.value = Some(masked);
     }
@@ -125,7 +128,8 @@ fn put(ctx: &Arc<Context>) -> Route {
             let change = (&*req.body.value, req.body.force);
             settings::set(&req.ctx, &req.caller, &name, change).await?;
             let view = req.now().await?;
-            let setting = settings::find(&view, &name).await?;
+            let mut setting = settings::find(&view, &name).await?;
+            mask(&req, &mut setting)?;
             Ok(req.answer(&setting)?.at(view.position()))
         })
         .map(reply::ok)

@@ -30,6 +30,8 @@ use crate::{
     store::View,
 };
 
+/// What cursors call the list.
+const LIST: &str = "events";
 /// Fields of an item, as `_include` may name them.
 const FIELDS: [&str; 23] = [
     "_storage_id",
@@ -79,9 +81,14 @@ fn list(ctx: &Arc<Context>) -> Route {
 
 async fn listed(req: &Request) -> Result<Answer, Error> {
     req.caller.require(Permission::EventList)?;
-    cursor::refuse(req.query())?;
     let include = Include::parse(req.query(), |name| FIELDS.contains(&name))?;
     let mut question = question(req.query(), req.caller.tenant()?)?;
+    let order: Vec<String> = req.query().all("_sort").map(str::to_owned).collect();
+    if let Some(place) = cursor::values(req.query(), LIST, &order)?
+        && !question.begin_behind(place)
+    {
+        return Err(cursor::refused());
+    }
     let view = req.view().await?;
     question.upto = view.position();
     without_private(&view, &req.caller, &mut question).await?;
@@ -100,12 +107,15 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
             None => text.push_str(&item),
         }
     }
-    write!(
-        text,
-        r#"],"metadata":{{"pagination":{{"total":{},"size":{},"offset":{}}}}}}}"#,
-        page.total, question.size, question.offset
-    )
-    .map_err(Error::internal)?;
+    let (total, size, offset) = (page.total, question.size, question.offset);
+    let mut pagination = json!({"total": total, "size": size, "offset": offset});
+    if cursor::is_asked(req.query()) {
+        let last = page.records.last().filter(|_| page.records.len() == size);
+        let next = last.map(|last| cursor::token_of(LIST.to_owned(), order, question.place(last)));
+        pagination["next"] = next.transpose()?.into();
+    }
+    let metadata = json!({"pagination": pagination});
+    write!(text, r#"],"metadata":{metadata}}}"#).map_err(Error::internal)?;
     Ok(Answer::text(text).at(position))
 }
 

@@ -50,9 +50,11 @@ async fn page(req: &Request) -> Result<Answer, Error> {
 }
 
 async fn document<B>(req: &Request<B>, view: &View, row: StoredRow) -> Result<Answer, Error> {
+    let since = row.since;
     let documents = wire::schedules::join(view, &[row]).await?;
     let document = documents.into_iter().next().unwrap_or_default();
-    req.document(view, ViewName::Schedules, &document)
+    let answer = req.document(view, ViewName::Schedules, &document)?;
+    Ok(answer.since(since))
 }
 
 /// The schedule after a change.

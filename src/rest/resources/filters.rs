@@ -13,6 +13,7 @@ use crate::{
     context::Context,
     error::Error,
     rest::{Answer, Request, Route, Segment, extract, list, one_of, reply},
+    store::View,
 };
 
 /// `/filters`
@@ -56,20 +57,22 @@ fn get(ctx: &Arc<Context>, kind: Kind) -> Route {
             move |Segment(id): Segment, req: Result<Request, Error>| async move {
                 let req = req?;
                 req.caller.require(Permission::FilterGet)?;
-                let view = req.view().await?;
-                let row = commands::filters::get(&view, &req.caller, kind, &id).await?;
-                req.document(&view, ViewName::Filters, &row.doc)
+                one(&req, &req.view().await?, (kind, &id)).await
             },
         )
         .map(reply::ok)
         .boxed()
 }
 
+async fn one(req: &Request, view: &View, (kind, id): (Kind, &str)) -> Result<Answer, Error> {
+    let row = commands::filters::get(view, &req.caller, kind, id).await?;
+    let answer = req.document(view, ViewName::Filters, &row.doc)?;
+    Ok(answer.since(row.since))
+}
+
 /// The filter after a change.
 async fn changed(req: &Request, kind: Kind, id: &str) -> Result<Answer, Error> {
-    let view = req.now().await?;
-    let row = commands::filters::get(&view, &req.caller, kind, id).await?;
-    req.document(&view, ViewName::Filters, &row.doc)
+    one(req, &req.now().await?, (kind, id)).await
 }
 
 /// `PUT /filters/blueprints/{id}`, `PUT /filters/deployments/{id}`

@@ -13,7 +13,6 @@ mod deployment_groups;
 mod deployment_modifications;
 mod deployment_updates;
 mod deployments;
-mod edition;
 mod evaluate;
 mod events;
 mod execution_groups;
@@ -22,6 +21,7 @@ mod executions;
 mod filters;
 mod health;
 mod labels;
+mod ldap;
 mod license;
 mod log_bundles;
 mod maintenance;
@@ -60,7 +60,7 @@ pub(super) fn groups(ctx: &Arc<Context>) -> Vec<Route> {
         deployment_modifications::routes(ctx),
         deployment_updates::routes(ctx),
         deployments::routes(ctx),
-        edition::routes(ctx),
+        ldap::routes(ctx),
         evaluate::routes(ctx),
         events::routes(ctx),
         execution_groups::routes(ctx),

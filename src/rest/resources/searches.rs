@@ -12,7 +12,11 @@ use crate::{
     context::Context,
     error::Error,
     rest::{
-        Answer, Request, Route, extract, list::Listing, one_of, remembered::remembered, reply, wire,
+        Answer, Request, Route, extract,
+        list::{self, Listing},
+        one_of,
+        remembered::remembered,
+        reply, wire,
     },
     store::View,
 };
@@ -137,11 +141,10 @@ fn workflows(ctx: &Arc<Context>) -> Route {
             let page = listing.whole()?;
             let view = req.view().await?;
             narrowed(&req, &view, &mut listing).await?;
-            let rows = view.select(&listing.query).await?;
-            let found = wire::workflows::of_rows(&view, &rows, is_common).await?;
+            let found = wire::workflows::of_all(&view, &listing.query, is_common).await?;
             let position = view.position();
             drop(view.finish().await?);
-            let (items, total) = page_of(found, page);
+            let (items, total) = list::slice(found, page);
             let body = json!({
                 "items": items,
                 "metadata": {"pagination": {
@@ -218,12 +221,4 @@ async fn answer(req: &Request<Search>, mut listing: Listing) -> Result<Answer, E
     Ok(listing
         .filtered_envelope(documents, &listed, filtered)?
         .at(position))
-}
-
-/// A page of values that are all there, and their number.
-fn page_of(values: Vec<Value>, (offset, size): (i64, Option<i64>)) -> (Vec<Value>, usize) {
-    let bound = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
-    let total = values.len();
-    let values = values.into_iter().skip(bound(offset));
-    (values.take(size.map_or(usize::MAX, bound)).collect(), total)
 }

@@ -112,12 +112,14 @@ fn password<B>(req: &Request<B>, tenant: &Tenant) -> Result<Option<String>, Erro
 }
 
 async fn one<B>(req: &Request<B>, view: &store::View, name: &str) -> Result<Answer, Error> {
-    let found = view.get::<Tenant>(name).await?;
-    let tenant = found.ok_or_else(|| Error::not_found("Tenant", name))?;
+    let found = view.row(View::Tenants, name).await?;
+    let row = found.ok_or_else(|| Error::not_found("Tenant", name))?;
+    let tenant: Tenant = row.resource()?;
     let password = password(req, &tenant)?;
     let memberships = Memberships::read(view).await?;
     let document = memberships.tenant(&tenant, get_data(req)?, password.as_deref());
-    Ok(req.answer(&document)?.at(view.position()))
+    let answer = req.answer(&document)?.at(view.position());
+    Ok(answer.since(row.since))
 }
 
 /// `GET /tenants/{name}`

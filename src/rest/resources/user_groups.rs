@@ -63,11 +63,13 @@ async fn all(req: &Request) -> Result<Answer, Error> {
 }
 
 async fn one<B>(req: &Request<B>, view: &store::View, name: &str) -> Result<Answer, Error> {
-    let found = view.get::<UserGroup>(name).await?;
-    let group = found.ok_or_else(|| Error::not_found("Group", name))?;
+    let found = view.row(View::UserGroups, name).await?;
+    let row = found.ok_or_else(|| Error::not_found("Group", name))?;
+    let group: UserGroup = row.resource()?;
     let get_data = req.query().flag("_get_data")?;
     let document = Memberships::read(view).await?.group(&group, get_data);
-    Ok(req.answer(&document)?.at(view.position()))
+    let answer = req.answer(&document)?.at(view.position());
+    Ok(answer.since(row.since))
 }
 
 #[derive(Debug, Deserialize)]

@@ -61,11 +61,13 @@ fn shown<B>(req: &Request<B>) -> Result<Shown, Error> {
 
 /// One user as it is at the moment of the view.
 async fn one<B>(req: &Request<B>, view: &store::View, username: &str) -> Result<Answer, Error> {
-    let found = view.get::<User>(&username.to_lowercase()).await?;
-    let user = found.ok_or_else(|| Error::not_found("User", username))?;
+    let found = view.row(View::Users, &username.to_lowercase()).await?;
+    let row = found.ok_or_else(|| Error::not_found("User", username))?;
+    let user: User = row.resource()?;
     let memberships = Memberships::read(view).await?;
     let document = memberships.user(&req.ctx.directory, &user, shown(req)?);
-    Ok(req.answer(&document)?.at(view.position()))
+    let answer = req.answer(&document)?.at(view.position());
+    Ok(answer.since(row.since))
 }
 
 /// `GET /users`

@@ -1,7 +1,7 @@
 //! `If-Match`: a change is made only to what its sender has seen. The tag of a resource is the
 //! position since which it is what it is (RFC 9110, 13.1.1).
 use http::{HeaderMap, header::IF_MATCH};
-use stratalog_projections::View;
+use stratalog_projections::{View, views::cluster_nodes::ClusterNode};
 
 use crate::{
     error::Error,
@@ -10,50 +10,129 @@ use crate::{
 };
 
 /// Resources that are answered with a tag, by the first segment of their paths.
-const TAGGED: [(&str, View); 15] = [
-    ("blueprints", View::Blueprints),
-    ("deployment-groups", View::DeploymentGroups),
-    ("deployment-modifications", View::DeploymentModifications),
-    ("deployment-updates", View::DeploymentUpdates),
-    ("deployments", View::Deployments),
-    ("execution-groups", View::ExecutionGroups),
-    ("executions", View::Executions),
-    ("log-bundles", View::LogBundles),
-    ("node-instances", View::NodeInstances),
-    ("operations", View::Operations),
-    ("plugins", View::Plugins),
-    ("secrets", View::Secrets),
-    ("secrets-providers", View::SecretsProviders),
-    ("sites", View::Sites),
-    ("snapshots", View::Snapshots),
+const TAGGED: [(&str, View, Naming); 23] = [
+    ("agents", View::Agents, Naming::Tenant),
+    ("blueprints", View::Blueprints, Naming::Tenant),
+    ("brokers", View::ClusterNodes, Naming::Node("broker")),
+    ("deployment-groups", View::DeploymentGroups, Naming::Tenant),
+    (
+        "deployment-modifications",
+        View::DeploymentModifications,
+        Naming::Tenant,
+    ),
+    (
+        "deployment-updates",
+        View::DeploymentUpdates,
+        Naming::Tenant,
+    ),
+    ("deployments", View::Deployments, Naming::Tenant),
+    ("execution-groups", View::ExecutionGroups, Naming::Tenant),
+    ("execution-schedules", View::Schedules, Naming::Deployment),
+    ("executions", View::Executions, Naming::Tenant),
+    ("filters", View::Filters, Naming::Kind),
+    ("log-bundles", View::LogBundles, Naming::Tenant),
+    ("managers", View::ClusterNodes, Naming::Node("manager")),
+    ("node-instances", View::NodeInstances, Naming::Tenant),
+    ("operations", View::Operations, Naming::Tenant),
+    ("plugins", View::Plugins, Naming::Tenant),
+    ("secrets", View::Secrets, Naming::Tenant),
+    ("secrets-providers", View::SecretsProviders, Naming::Tenant),
+    ("sites", View::Sites, Naming::Tenant),
+    ("snapshots", View::Snapshots, Naming::Tenant),
+    ("tenants", View::Tenants, Naming::Manager),
+    ("user-groups", View::UserGroups, Naming::Manager),
+    ("users", View::Users, Naming::User),
 ];
+
+/// Paths that look like one of a resource and name none.
+const NONE: [&[&str]; 5] = [
+    &["deployments", "inter-deployment-dependencies"],
+    &["secrets", "share", "import"],
+    &["tenants", "user-groups"],
+    &["tenants", "users"],
+    &["user-groups", "users"],
+];
+
+/// What a resource is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// Its id, in a tenant.
+    Tenant,
+    /// Its kind and its id, in a tenant: `filters/blueprints/x`.
+    Kind,
+    /// The deployment that the query names and its id, in a tenant.
+    Deployment,
+    /// Its name, in no tenant.
+    Manager,
+    /// The same, whatever its case; `users/active/x` is about `x`.
+    User,
+    /// Its name, as a node of the cluster of this kind.
+    Node(&'static str),
+}
 
 /// The condition of a request, if it has one.
 ///
 /// # Errors
-/// 400 for tags that are none, and for what has no tag.
+/// 400 for tags that are none, and for what has no tag; 403 without the tenant it lies in.
 pub(super) fn asked(request: &Request) -> Result<Option<Condition>, Error> {
     let Some(since) = tags(&request.head.headers)? else {
         return Ok(None);
     };
-    let target = target(&request.head.path);
-    let target = target.ok_or_else(|| {
+    let named = named(&request.head.path).ok_or_else(|| {
         Error::bad_parameters("If-Match: what the URL names is answered without an ETag")
     })?;
+    let tenant = named.is_in_tenant().then(|| request.caller.tenant());
+    let id = match named.naming {
+        Naming::Deployment => {
+            let deployment = request.query().required("deployment_id")?;
+            format!("{deployment}/{}", named.id)
+        }
+        _ => named.id,
+    };
     Ok(Some(Condition {
-        tenant: request.caller.tenant()?.to_owned(),
-        target,
+        tenant: tenant.transpose()?.map(str::to_owned),
+        target: (named.view, id),
         since,
     }))
 }
 
+/// A resource that a path is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    view: View,
+    naming: Naming,
+    id: String,
+}
+
+impl Named {
+    fn is_in_tenant(&self) -> bool {
+        matches!(
+            self.naming,
+            Naming::Tenant | Naming::Kind | Naming::Deployment
+        )
+    }
+}
+
 /// The resource that a path is about.
-pub(super) fn target(path: &str) -> Option<(View, String)> {
-    let mut segments = path.strip_prefix("/api/")?.split('/').skip(1);
-    let (kind, id) = (segments.next()?, segments.next()?);
-    let (_, view) = TAGGED.iter().find(|(name, _)| *name == kind)?;
-    let Segment(id) = id.parse().ok()?;
-    Some((*view, id))
+pub(super) fn named(path: &str) -> Option<Named> {
+    let segments: Vec<&str> = path.strip_prefix("/api/")?.split('/').skip(1).collect();
+    if NONE.contains(&&*segments) {
+        return None;
+    }
+    let (kind, rest) = segments.split_first()?;
+    let (_, view, naming) = TAGGED.into_iter().find(|(name, ..)| name == kind)?;
+    let decoded = |segment: &&str| segment.parse().ok().map(|Segment(text)| text);
+    let first = decoded(rest.first()?)?;
+    let id = match naming {
+        Naming::Kind => format!("{first}/{}", decoded(rest.get(1)?)?),
+        Naming::User => match rest.get(1) {
+            Some(name) => decoded(name)?.to_lowercase(),
+            None => first.to_lowercase(),
+        },
+        Naming::Node(node) => ClusterNode::key_of(node, &first),
+        Naming::Tenant | Naming::Deployment | Naming::Manager => first,
+    };
+    Some(Named { view, naming, id })
 }
 
 /// The positions in the tags; within, nothing means that any will do.
@@ -109,14 +188,26 @@ mod tests {
 
     #[test]
     fn a_path_names_its_resource() {
-        let found = target("/api/v3.1/deployments/a%20b/set-site").unwrap();
-        assert_eq!(found, (View::Deployments, "a b".to_owned()));
+        for (path, view, id) in [
+            ("deployments/a%20b/set-site", View::Deployments, "a b"),
+            ("filters/blueprints/f", View::Filters, "blueprints/f"),
+            ("users/Ann", View::Users, "ann"),
+            ("users/active/Ann", View::Users, "ann"),
+            ("tenants/t1", View::Tenants, "t1"),
+            ("brokers/b1", View::ClusterNodes, "broker/b1"),
+        ] {
+            let found = named(&format!("/api/v3.1/{path}")).unwrap();
+            assert_eq!((found.view, found.id.as_str()), (view, id), "{path}");
+        }
         for path in [
             "/api/v3.1/deployments",
+            "/api/v3.1/deployments/inter-deployment-dependencies",
+            "/api/v3.1/filters/blueprints",
+            "/api/v3.1/tenants/users",
             "/api/v3.1/tokens/x",
             "/resources/x",
         ] {
-            assert_eq!(target(path), None, "{path}");
+            assert_eq!(named(path), None, "{path}");
         }
     }
 }

@@ -2,7 +2,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use stratalog_projections::{StoredRow, views::deployments::Deployment};
+use stratalog_projections::{
+    Condition, ListQuery, Scope, View as ViewName, views::deployments::Deployment,
+};
 
 use crate::{commands::executions::Surroundings, error::Error, store::View};
 
@@ -27,22 +29,27 @@ pub(in crate::rest) async fn of_deployment(
     ))
 }
 
-/// Workflows of these deployments by name: of any of them, or those that all of them have.
-pub(in crate::rest) async fn of_rows(
+/// Workflows of the deployments a query admits, by name: of any of them, or those that all of them
+/// have. Those of a blueprint have the same, so the first of each blueprint stands for all.
+pub(in crate::rest) async fn of_all(
     view: &View,
-    rows: &[StoredRow],
+    query: &ListQuery,
     is_common: bool,
 ) -> Result<Vec<Value>, Error> {
+    let of_blueprint = ["tenant_name", "blueprint_id"];
+    let keys = view.firsts(query, &of_blueprint).await?;
+    let sampled =
+        ListQuery::all(ViewName::Deployments, Scope::Everything).with(Condition::Keys(keys));
+    let sampled: Vec<Deployment> = view.select_as(&sampled).await?;
     let mut found: BTreeMap<String, (Value, usize)> = BTreeMap::new();
-    for row in rows {
-        let deployment: Deployment = row.resource()?;
-        for workflow in of_deployment(view, &deployment).await?.unwrap_or_default() {
+    for deployment in &sampled {
+        for workflow in of_deployment(view, deployment).await?.unwrap_or_default() {
             let name = workflow.get("name").and_then(Value::as_str);
             let name = name.unwrap_or_default().to_owned();
             found.entry(name).or_insert((workflow, 0)).1 += 1;
         }
     }
-    let is_wanted = |number: usize| !is_common || number == rows.len();
+    let is_wanted = |number: usize| !is_common || number == sampled.len();
     Ok(found
         .into_values()
         .filter(|(_, number)| is_wanted(*number))

@@ -1,6 +1,8 @@
 //! `/managers`, `/brokers`, `/db-nodes`: further nodes of the cluster.
 use serde_json::{Value, json};
+use stratalog::config::Hidden;
 
+use super::{blueprint, deployment, instances};
 use crate::support::server::TestServer;
 
 fn manager() -> Value {
@@ -85,6 +87,36 @@ async fn further_brokers_have_networks() {
     assert!(names(&server, "brokers", "name").await.is_empty());
     let again = server.post("db-nodes", &json!({"action": "update"})).await;
     assert_eq!(again.expect(200)["items"], json!([]));
+    server.stop().await;
+}
+
+/// Agents hear of it with the next change; the change itself does not wait for them.
+#[tokio::test]
+async fn what_is_stored_while_the_broker_is_away_is_answered_as_stored() {
+    let away = "amqp://guest:guest@127.0.0.1:1/".to_owned();
+    let server = TestServer::start_with(|settings| {
+        settings.run_executions = false;
+        settings.amqp_url = Some(Hidden(away));
+    })
+    .await;
+    blueprint(&server, "b").await;
+    deployment(&server, "b", "d").await;
+    instances(&server, "d", &["i1"]).await;
+    let agent = json!({"node_instance_id": "i1", "state": "started",
+        "create_rabbitmq_user": false, "install_method": "remote", "rabbitmq_exchange": "a"});
+    server.put("agents/a", &agent).await.expect(200);
+    let (broker, manager) = (json!({"name": "b2", "address": "10.0.0.3"}), manager());
+    let added = futures::join!(
+        server.post("brokers", &broker),
+        server.post("managers", &manager)
+    );
+    assert_eq!(added.0.expect(200)["name"], "b2");
+    assert_eq!(added.1.expect(200)["hostname"], "m2");
+    assert!(
+        names(&server, "brokers", "name")
+            .await
+            .contains(&"b2".to_owned())
+    );
     server.stop().await;
 }
 

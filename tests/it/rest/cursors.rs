@@ -143,7 +143,12 @@ async fn cursors_that_make_no_sense_are_refused() {
             "deployments?_cursor={}",
             forged(&json!({"of": "deployments", "by": [], "at": []}))
         ),
-        "events?_cursor=".to_owned(),
+        "events?_cursor=nonsense".to_owned(),
+        format!("events?_cursor={next}"),
+        format!(
+            "events?_cursor={}",
+            forged(&json!({"of": "events", "by": [], "at": ["x", "1"]}))
+        ),
         "workflows?_cursor=".to_owned(),
         "brokers?_cursor=".to_owned(),
     ]);
@@ -151,4 +156,81 @@ async fn cursors_that_make_no_sense_are_refused() {
         let answer = server.get(&path).await.expect(400);
         assert_eq!(answer["error_code"], "bad_parameters_error", "{path}");
     }
+}
+
+async fn tell(server: &TestServer, texts: &[&str]) {
+    let event = |text: &&str| {
+        let message = json!({"text": text});
+        json!({"event_type": "workflow_started", "message": message, "context": {}})
+    };
+    let events: Vec<Value> = texts.iter().map(event).collect();
+    let told = json!({"execution_id": "e", "events": events});
+    server.post("events", &told).await.expect(201);
+}
+
+/// Messages of all pages from a cursor on.
+async fn told(server: &TestServer, list: &str, mut cursor: String) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let path = format!("{list}&_size=3&_cursor={cursor}");
+        let page = server.get(&path).await.expect(200);
+        let items = page["items"].as_array().unwrap().iter();
+        found.extend(items.map(|item| item["message"].as_str().unwrap().to_owned()));
+        match page["metadata"]["pagination"]["next"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return found,
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_come_page_by_page_whatever_is_told_meanwhile() {
+    let server = TestServer::start_with(|settings| settings.run_executions = false).await;
+    blueprint(&server, "b").await;
+    deployment(&server, "b", "d").await;
+    let execution = json!({"deployment_id": "d", "workflow_id": "install", "id": "e",
+        "force_status": "terminated"});
+    server.post("executions", &execution).await.expect(201);
+    // each of these is a segment of its own
+    for texts in [
+        ["m3", "m9"],
+        ["m1", "m0"],
+        ["m7", "m4"],
+        ["m2", "m8"],
+        ["m6", "m5"],
+    ] {
+        tell(&server, &texts).await;
+    }
+    for order in [
+        "",
+        "&_sort=-timestamp",
+        "&_sort=reported_timestamp",
+        "&_sort=-message",
+        "&_sort=event_type&_sort=message",
+        "&_sort=-_storage_id",
+        // only those are looked at that have it
+        "&_sort=timestamp&message=m%25",
+    ] {
+        let list = format!("events?execution_id=e&type=cloudify_event{order}");
+        let whole = server.get(&format!("{list}&_size=100")).await.expect(200);
+        let whole: Vec<&str> = whole["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["message"].as_str().unwrap())
+            .collect();
+        assert_eq!(whole.len(), 10, "{order}");
+        assert_eq!(told(&server, &list, String::new()).await, whole, "{order}");
+    }
+    let list = "events?execution_id=e&type=cloudify_event&_sort=-timestamp";
+    let page = server
+        .get(&format!("{list}&_size=4&_cursor="))
+        .await
+        .expect(200);
+    assert_eq!(page["metadata"]["pagination"]["total"], 10);
+    let next = page["metadata"]["pagination"]["next"].as_str().unwrap();
+    tell(&server, &["m10", "m11"]).await;
+    let rest = told(&server, list, next.to_owned()).await;
+    assert_eq!(rest.len(), 6);
+    assert!(!rest.contains(&"m10".to_owned()), "{rest:?}");
 }

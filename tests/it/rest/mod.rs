@@ -32,6 +32,7 @@ mod secrets;
 mod secrets_providers;
 mod selections;
 mod sites;
+mod tags;
 mod terms;
 mod user_groups;
 

@@ -111,6 +111,17 @@ async fn ask(server: &TestServer) {
         let items = listed["items"].as_array().unwrap();
         assert!(!items.is_empty(), "{path}");
     }
+    // those that have no name would come last
+    for path in [
+        "deployments?_sort=display_name&_size=100",
+        "nodes?_sort=type&_size=100",
+    ] {
+        let first = server.get(&format!("{path}&_cursor=")).await.expect(200);
+        let next = first["metadata"]["pagination"]["next"].as_str().unwrap();
+        let second = server.get(&format!("{path}&_cursor={next}")).await;
+        let second = second.expect(200);
+        assert_eq!(second["items"].as_array().unwrap().len(), 100, "{path}");
+    }
     let rules = json!({"filter_rules": [
         {"key": "env", "values": ["e4", "e14"], "operator": "any_of", "type": "label"},
         {"key": "team", "values": ["t4"], "operator": "any_of", "type": "label"},

@@ -1,7 +1,7 @@
 //! `/searches` with rules and constraints.
 use serde_json::{Value, json};
 
-use super::{blueprint, deployment, instances};
+use super::{EMPTY_ZIP, blueprint, deployment, instances};
 use crate::support::server::TestServer;
 
 async fn server() -> TestServer {
@@ -97,6 +97,19 @@ async fn capabilities_and_workflows_are_found() {
         .post("searches/workflows?_common_only=true", &json!({}))
         .await;
     assert_eq!(named(&common.expect(200), "name"), ["install"]);
+    // one of another blueprint has other workflows
+    blueprint(&server, "bp2").await;
+    let body = json!({"blueprint_id": "bp2", "workdir_zip": EMPTY_ZIP, "inputs": {"port": 1},
+        "workflows": {"mend": {"plugin": "default_workflows", "operation": "x"}}});
+    server.put("deployments/apart", &body).await.expect(201);
+    for (path, expected) in [
+        ("searches/workflows", vec!["install", "mend"]),
+        ("searches/workflows?_common_only=true", vec![]),
+        ("searches/workflows?_size=1&_offset=1", vec!["mend"]),
+    ] {
+        let found = server.post(path, &json!({})).await.expect(200);
+        assert_eq!(named(&found, "name"), expected, "{path}");
+    }
     let groups = "searches/scaling-groups?deployment_id=dep";
     let groups = server.post(groups, &json!({})).await.expect(200);
     assert_eq!(groups["items"], json!([]));

@@ -33,6 +33,11 @@ pub(crate) const IPROUTE: Package = Package {
     name: "iproute2",
     present: || works("ip", &["-V"]),
 };
+/// Tests have people log in who are in a directory.
+pub(crate) const SLAPD: Package = Package {
+    name: "slapd",
+    present: || Path::new("/usr/sbin/slapd").exists(),
+};
 pub(crate) const ZSTD: Package = Package {
     name: "zstd",
     present: || works("zstd", &["--version"]),

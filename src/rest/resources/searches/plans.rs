@@ -8,13 +8,17 @@ use stratalog_projections::{
 };
 use warp::Filter;
 
-use super::{Search, page_of};
+use super::Search;
 use crate::{
     auth::Permission,
     commands::{self, blueprints, constraints::Constraints},
     context::Context,
     error::Error,
-    rest::{Answer, Request, Route, extract, list::Listing, reply},
+    rest::{
+        Answer, Request, Route, extract,
+        list::{self, Listing},
+        reply,
+    },
     store::View,
 };
 
@@ -66,7 +70,7 @@ async fn of_deployments(req: &Request<Search>) -> Result<Answer, Error> {
     }
     let position = view.position();
     drop(view.finish().await?);
-    let (items, total) = page_of(items, page);
+    let (items, total) = list::slice(items, page);
     let body = json!({
         "items": items,
         "metadata": {
@@ -173,7 +177,7 @@ async fn groups(req: &Request<Search>) -> Result<Answer, Error> {
         })
         .collect();
     let filtered = all - found.len();
-    let (items, _) = page_of(found, (listing.query.offset, listing.query.size));
+    let (items, _) = list::slice(found, (listing.query.offset, listing.query.size));
     let body = json!({
         "items": items,
         "metadata": {

@@ -8,7 +8,25 @@ use crate::{
     support::{server::TestServer, wagon::Wagon},
 };
 
-pub(super) const VISIBILITIES: [&str; 3] = ["private", "tenant", "global"];
+const VISIBILITIES: [&str; 3] = ["private", "tenant", "global"];
+
+/// What was made with one visibility. Everything is named after that, but what names itself.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) visibility: &'static str,
+    plugin: String,
+    modification: String,
+}
+
+impl Made {
+    /// A path in which `{}` stands for the visibility, `{plugin}` and `{modification}` for their
+    /// ids.
+    pub(super) fn named(&self, path: &str) -> String {
+        path.replace("{}", self.visibility)
+            .replace("{plugin}", &self.plugin)
+            .replace("{modification}", &self.modification)
+    }
+}
 
 /// Whoever makes resources.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +120,31 @@ impl Maker<'_> {
         made["id"].as_str().unwrap().to_owned()
     }
 
+    /// What was done to a deployment, and what it depends on; the id of its modification, which
+    /// goes on. The group of executions is restored by an administrator.
+    async fn of_deployment(self, admin: &Person) -> String {
+        let visibility = self.visibility;
+        let dependency = json!({"source_deployment": visibility, "dependency_creator": visibility,
+            "external_target": {"deployment": "x"}});
+        let path = "deployments/inter-deployment-dependencies";
+        self.make("PUT", path, &dependency, 200).await;
+        let update = json!({"deployment_id": visibility, "execution_id": visibility,
+            "state": "successful"});
+        self.make("PUT", "deployment-updates/{}", &update, 200)
+            .await;
+        let group = json!({"id": visibility, "deployment_group_id": visibility,
+            "workflow_id": "install", "associated_executions": [visibility],
+            "created_by": self.person.name});
+        let admin = Maker {
+            person: admin,
+            ..self
+        };
+        admin.make("POST", "execution-groups", &group, 200).await;
+        let new = json!({"deployment_id": visibility});
+        let started = self.make("POST", "deployment-modifications", &new, 201);
+        started.await["id"].as_str().unwrap().to_owned()
+    }
+
     /// An execution that has ended, restored by an administrator.
     async fn execution(self, admin: &Person) {
         let visibility = self.visibility;
@@ -127,10 +170,10 @@ impl Maker<'_> {
     }
 }
 
-/// Makes everything; the ids of the plugins, in the order of the visibilities.
-pub(super) async fn everything(server: &TestServer, people: &[Person]) -> [String; 3] {
+/// Makes everything.
+pub(super) async fn everything(server: &TestServer, people: &[Person]) -> Vec<Made> {
     let named = |name: &str| people.iter().find(|person| person.name == name).unwrap();
-    let mut plugins = Vec::new();
+    let mut made = Vec::new();
     for visibility in VISIBILITIES {
         let person = match visibility {
             "global" => named("sys_admin"),
@@ -145,7 +188,11 @@ pub(super) async fn everything(server: &TestServer, people: &[Person]) -> [Strin
         maker.deployment().await;
         maker.others().await;
         maker.execution(named("admin")).await;
-        plugins.push(maker.plugin().await);
+        made.push(Made {
+            visibility,
+            plugin: maker.plugin().await,
+            modification: maker.of_deployment(named("admin")).await,
+        });
     }
-    plugins.try_into().unwrap()
+    made
 }

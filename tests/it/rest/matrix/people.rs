@@ -4,12 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use stratalog::{commands::executions, log::Append};
+use stratalog_schema::Meta;
 
 use super::table::{NAMES, Roles};
 use crate::support::server::{Answer, TestServer};
 
 /// Requests that are under way at a time.
 pub(super) const CONCURRENCY: usize = 16;
+/// Who has an execution that speaks for them, and in which tenant.
+const EXECUTING: [(&str, &str); 4] = [
+    ("user", "t1"),
+    ("viewer", "t1"),
+    ("manager", "t2"),
+    ("stranger", "t3"),
+];
 /// The password that everybody has.
 const PASSWORD: &str = "everybody's";
 
@@ -25,6 +34,8 @@ pub(super) struct Person {
     pub(super) tenants: BTreeMap<&'static str, char>,
     /// Whether a group stands between them and their roles.
     pub(super) is_grouped: bool,
+    /// The tenant of the execution whose token they come with, if it is one's.
+    pub(super) execution: Option<&'static str>,
 }
 
 impl Person {
@@ -43,6 +54,11 @@ impl Person {
             .collect()
     }
 
+    /// The tenant that counts where they name that one, or none.
+    pub(super) fn tenant<'a>(&self, tenant: Option<&'a str>) -> Option<&'a str> {
+        tenant.or(self.execution)
+    }
+
     pub(super) fn is_known(&self) -> bool {
         self.token.is_some()
     }
@@ -57,7 +73,11 @@ impl Person {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = server.anonymous(method, path);
         if let Some(token) = &self.token {
-            request = request.header("Authentication-Token", token);
+            let header = match self.execution {
+                Some(_) => "Execution-Token",
+                None => "Authentication-Token",
+            };
+            request = request.header(header, token);
         }
         match tenant {
             Some(tenant) => request.header("Tenant", tenant),
@@ -177,7 +197,8 @@ async fn enter(server: &TestServer, mut person: Person) -> Person {
 
 /// A server with three tenants, and everybody on it.
 pub(super) async fn world() -> (TestServer, Vec<Person>) {
-    let server = TestServer::start().await;
+    // nobody but the tests knows what becomes of executions
+    let server = TestServer::start_with(|settings| settings.run_executions = false).await;
     for tenant in ["t1", "t2", "t3"] {
         let path = format!("tenants/{tenant}");
         server.post(&path, &json!({})).await.expect(201);
@@ -200,5 +221,46 @@ pub(super) async fn world() -> (TestServer, Vec<Person>) {
         .send(admin.request(&server, ("GET", "user"), None))
         .await;
     known.expect(200);
+    let named = |name: &str| people.iter().find(|person| person.name == name).unwrap();
+    let mut executing = Vec::new();
+    for (name, tenant) in EXECUTING {
+        let begun = execute(&server, named("admin"), (named(name), tenant), "");
+        executing.push(begun.await);
+    }
+    people.extend(executing);
     (server, people)
+}
+
+/// Begins an execution of somebody's, which nobody runs, on a deployment or on none; who comes with
+/// its token.
+pub(super) async fn execute(
+    server: &TestServer,
+    admin: &Person,
+    (of, tenant): (&Person, &'static str),
+    deployment: &str,
+) -> Person {
+    let id = format!("of_{}_on_{deployment}", of.name);
+    let workflow = if deployment.is_empty() {
+        "upload_blueprint"
+    } else {
+        "install"
+    };
+    let body = json!({"deployment_id": deployment, "workflow_id": workflow, "id": id,
+        "force_status": "started", "created_by": of.name});
+    let begun = admin.ask(server, ("POST", "executions"), tenant, &body);
+    begun.await.expect(201);
+    let ctx = &server.running.ctx;
+    let (token, issued) = executions::issue_token(ctx, tenant, &id);
+    let append = Append {
+        meta: Meta::system(),
+        events: vec![issued],
+        ..Append::default()
+    };
+    ctx.store.append(append).await.unwrap();
+    Person {
+        name: format!("executing_{}", of.name),
+        token: Some(token),
+        execution: Some(tenant),
+        ..of.clone()
+    }
 }

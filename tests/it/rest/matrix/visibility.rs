@@ -4,15 +4,14 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    made::{VISIBILITIES, everything},
+    made::{Made, everything},
     people::{CONCURRENCY, Person, world},
 };
 use crate::support::server::{Answer, TestServer};
 
 const CHANGES: &str = include_str!("../../../data/rest/changes.tsv");
 
-/// How a resource is read: `{}` is what it is named after, its visibility; `{plugin}` the plugin's
-/// id.
+/// How a resource is read; how paths name it says [`Made::named`].
 #[derive(Debug, Clone, Copy)]
 enum Read {
     /// By its own path.
@@ -29,7 +28,7 @@ enum Read {
     File(&'static str),
 }
 
-const READS: [Read; 49] = [
+const READS: [Read; 57] = [
     Read::One("blueprints/{}"),
     Read::One("blueprints/{}/archive"),
     Read::Everywhere("blueprints", "id"),
@@ -62,6 +61,17 @@ const READS: [Read; 49] = [
     Read::Everywhere("filters/deployments", "id"),
     Read::One("deployment-groups/{}"),
     Read::Everywhere("deployment-groups", "id"),
+    Read::One("execution-groups/{}"),
+    Read::Everywhere("execution-groups", "id"),
+    Read::One("deployment-updates/{}"),
+    Read::Everywhere("deployment-updates", "id"),
+    Read::One("deployment-modifications/{modification}"),
+    Read::Everywhere("deployment-modifications", "deployment_id"),
+    Read::Within("deployment-modifications?deployment_id={}"),
+    Read::Everywhere(
+        "deployments/inter-deployment-dependencies",
+        "dependency_creator",
+    ),
     Read::One("plugins/{plugin}"),
     Read::One("plugins/{plugin}/archive"),
     Read::One("plugins/{plugin}/yaml"),
@@ -82,7 +92,7 @@ const READS: [Read; 49] = [
 ];
 
 /// Who looks, in which tenant.
-const OBSERVERS: [(&str, &str); 11] = [
+const OBSERVERS: [(&str, &str); 15] = [
     ("maker", "t1"),
     ("user", "t1"),
     ("operations", "t1"),
@@ -94,10 +104,27 @@ const OBSERVERS: [(&str, &str); 11] = [
     ("viewer", "t2"),
     ("sys_admin", "t2"),
     ("stranger", "t3"),
+    ("executing_user", "t1"),
+    ("executing_viewer", "t1"),
+    ("executing_manager", "t2"),
+    ("executing_stranger", "t3"),
+];
+/// Who tries to change what they may not.
+const CHANGERS: [(&str, &str); 4] = [
+    ("user", "t1"),
+    ("stranger", "t3"),
+    ("executing_user", "t1"),
+    ("executing_stranger", "t3"),
 ];
 
 /// Those to whom private resources of `t1` are open.
-const TRUSTED: [&str; 4] = ["maker", "manager", "grouped_manager", "sys_admin"];
+const TRUSTED: [&str; 5] = [
+    "maker",
+    "manager",
+    "grouped_manager",
+    "executing_manager",
+    "sys_admin",
+];
 
 /// Whether somebody sees what is in `t1`; `is_there`: because they look there.
 fn sees(visibility: &str, name: &str, is_there: bool) -> bool {
@@ -124,16 +151,13 @@ struct Look<'a> {
     read: Read,
     person: &'a Person,
     tenant: &'a str,
-    visibility: &'a str,
-    plugin: &'a str,
+    made: &'a Made,
     all_tenants: bool,
 }
 
 impl Look<'_> {
     async fn get(&self, server: &TestServer, path: &str) -> Answer {
-        let path = path
-            .replace("{}", self.visibility)
-            .replace("{plugin}", self.plugin);
+        let path = self.made.named(path);
         let path = match self.all_tenants {
             true => format!("{path}?_all_tenants=true"),
             false => path,
@@ -146,7 +170,7 @@ impl Look<'_> {
     /// What is wrong, if anything is.
     async fn wrong(&self, server: &TestServer) -> Option<String> {
         let name = self.person.name.as_str();
-        let is_member = name != "stranger";
+        let is_member = !name.ends_with("stranger");
         let is_there = match self.read {
             Read::File(_) => is_member,
             _ if self.all_tenants => is_member,
@@ -155,7 +179,7 @@ impl Look<'_> {
         let expected = match self.read {
             // there are no global working directories
             Read::File(path) if path.contains("/deployments/") && !is_there => false,
-            _ => sees(self.visibility, name, is_there),
+            _ => sees(self.made.visibility, name, is_there),
         };
         let (answer, is_seen) = match self.read {
             Read::One(path) | Read::File(path) => {
@@ -173,7 +197,7 @@ impl Look<'_> {
             }
             Read::Listed(path, field) | Read::Everywhere(path, field) => {
                 let answer = self.get(server, path).await;
-                let is_seen = has(&answer, field, self.visibility);
+                let is_seen = has(&answer, field, self.made.visibility);
                 (answer, is_seen)
             }
             Read::Found(path, field) => {
@@ -182,7 +206,7 @@ impl Look<'_> {
                     .person
                     .ask(server, ("POST", path), self.tenant, &body)
                     .await;
-                let is_seen = has(&answer, field, self.visibility);
+                let is_seen = has(&answer, field, self.made.visibility);
                 (answer, is_seen)
             }
         };
@@ -197,7 +221,7 @@ impl Look<'_> {
         (is_seen != expected || !is_fit).then(|| {
             format!(
                 "{:?} of {} by {name} in {} (all: {}): {status}, seen: {is_seen}",
-                self.read, self.visibility, self.tenant, self.all_tenants
+                self.read, self.made.visibility, self.tenant, self.all_tenants
             )
         })
     }
@@ -206,18 +230,17 @@ impl Look<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_sees_what_they_may_and_nothing_else() {
     let (server, people) = world().await;
-    let plugins = everything(&server, &people).await;
+    let made = everything(&server, &people).await;
     let mut looks = Vec::new();
     for read in READS {
         for (name, tenant) in OBSERVERS {
             let person = people.iter().find(|person| person.name == name).unwrap();
-            for (visibility, plugin) in VISIBILITIES.into_iter().zip(&plugins) {
+            for made in &made {
                 let look = Look {
                     read,
                     person,
                     tenant,
-                    visibility,
-                    plugin,
+                    made,
                     all_tenants: false,
                 };
                 looks.push(look.clone());
@@ -284,23 +307,23 @@ async fn attempt(
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_changes_what_they_do_not_see_or_what_is_of_another_tenant() {
     let (server, people) = world().await;
-    let plugins = everything(&server, &people).await;
+    let made = everything(&server, &people).await;
     let mut wrong = Vec::new();
     for (method, path, body) in changes() {
         let is_for_own = path.starts_with('~');
-        for (visibility, plugin) in VISIBILITIES.into_iter().zip(&plugins) {
-            for (name, tenant) in [("user", "t1"), ("stranger", "t3")] {
+        for made in &made {
+            let visibility = made.visibility;
+            for (name, tenant) in CHANGERS {
                 let is_hidden = !sees(visibility, name, tenant == "t1");
                 let is_others = visibility == "global" && tenant != "t1";
                 if (!is_hidden && !is_others) || (is_for_own && tenant != "t1") {
                     continue;
                 }
                 let person = people.iter().find(|person| person.name == name).unwrap();
-                let named = |text: &str| text.replace("{}", visibility).replace("{plugin}", plugin);
                 let named_in = format!("\"{visibility}\"");
                 let body = body.replace("\"{}\"", &named_in);
                 let body: Value = serde_json::from_str(&body).unwrap();
-                let path = named(path.trim_start_matches('~'));
+                let path = made.named(path.trim_start_matches('~'));
                 let asked = (method, path.as_str(), &body);
                 wrong.extend(attempt(&server, (person, tenant), asked, is_hidden).await);
             }
