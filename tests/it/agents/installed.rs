@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// A host that starts as a cloud's does: with a script that it is given.
-fn blueprint(directory: &std::path::Path) -> String {
+pub(super) fn blueprint(directory: &std::path::Path) -> String {
     format!(
         "
 tosca_definitions_version: cloudify_dsl_1_5
@@ -38,12 +38,12 @@ node_templates:
     )
 }
 
-const APP: &str = "#!/bin/bash -e
+pub(super) const APP: &str = "#!/bin/bash -e
 ctx instance runtime-properties ran_by \"$AGENT_NAME\"
 ctx instance runtime-properties said \"$GREETING\"
 ";
 
-async fn agents(manager: &Manager) -> Vec<Value> {
+pub(super) async fn agents(manager: &Manager) -> Vec<Value> {
     manager.list("agents").await
 }
 
