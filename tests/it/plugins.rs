@@ -1,6 +1,7 @@
 //! Plugins from their upload to their operations: imported by blueprints, installed by the worker,
 //! run with the library they are written for.
 
+mod sources;
 mod updates;
 
 use std::{
