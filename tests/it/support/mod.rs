@@ -9,6 +9,7 @@ pub(crate) mod env;
 pub(crate) mod manager;
 pub(crate) mod processes;
 pub(crate) mod server;
+pub(crate) mod sshd;
 pub(crate) mod wagon;
 
 use stratalog::{db::Database, store};

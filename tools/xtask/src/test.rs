@@ -30,6 +30,7 @@ pub(crate) fn prepare(data: &DataDir) -> Result<()> {
         packages::RABBITMQ,
         packages::PYTHON_VENV,
         packages::IPROUTE,
+        packages::OPENSSH,
     ])?;
     data.create()?;
     venv::ensure(data, &REQUIREMENTS)?;
