@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Error, Line, Topology, topology};
+use super::{Error, Line, Topology, address, topology};
 
 /// How to reach the broker and how to behave.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Options {
             None => &self.url,
             Some(other) => self.other_urls.get(other).unwrap_or(&self.url),
         };
-        let mut uri: AMQPUri = url.parse().map_err(Error::Configuration)?;
+        let mut uri = address(url)?;
         if let Some(vhost) = &self.vhost {
             uri.vhost.clone_from(vhost);
         }

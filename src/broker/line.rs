@@ -35,6 +35,19 @@ use super::Error;
 #[cfg(test)]
 mod tests;
 
+/// Takes a broker's URL apart. The library takes IPv6 addresses for none, and this machine instead.
+///
+/// # Errors
+/// `Configuration` for what is no URL of a broker.
+pub fn address(url: &str) -> Result<AMQPUri, Error> {
+    let mut uri: AMQPUri = url.parse().map_err(Error::Configuration)?;
+    let parsed = url::Url::parse(url).map_err(|error| Error::Configuration(error.to_string()))?;
+    if let Some(url::Host::Ipv6(host)) = parsed.host() {
+        uri.authority.host = host.to_string();
+    }
+    Ok(uri)
+}
+
 /// Both directions of a line.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -68,12 +81,8 @@ impl Line {
             (AMQPScheme::AMQPS, Some(path)) => Some(trusting(path).await?),
             (AMQPScheme::AMQPS, None) => Some(as_this_machine().await?),
         };
-        let host = &uri.authority.host;
-        let inside = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
         Ok(Self {
-            host: inside.unwrap_or(host).to_owned(),
+            host: uri.authority.host.clone(),
             port: uri.authority.port,
             tls,
         })
@@ -180,8 +189,9 @@ impl Reactor for Lines {
         &self,
         addr: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        let connecting = TcpStream::connect(addr);
         async move {
-            let stream: Box<dyn Duplex> = Box::new(TcpStream::connect(addr).await?);
+            let stream: Box<dyn Duplex> = Box::new(connecting.await?);
             Ok(stream.compat())
         }
     }

@@ -25,7 +25,7 @@ pub use admin::{Admin, AdminError, AdminOptions};
 pub use connection::{Broker, BrokerState, Options};
 pub use consume::{Ack, ConsumerSpec, Deliveries, Delivery};
 pub use error::Error;
-pub use line::Line;
+pub use line::{Line, address};
 pub use notice::Notice;
 pub use publish::Message;
 pub use tenants::{AskError, Peer, Tenants};

@@ -19,7 +19,11 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
-use crate::{broker::Line, config::Hidden, tasks};
+use crate::{
+    broker::{Line, address},
+    config::Hidden,
+    tasks,
+};
 
 /// The port that the library connects to.
 const PORT: u16 = 5672;
@@ -56,7 +60,7 @@ impl Door {
                 "workflows written in Python need RabbitMQ",
             ));
         };
-        let uri: AMQPUri = url.0.parse().map_err(io::Error::other)?;
+        let uri = address(&url.0).map_err(io::Error::other)?;
         let addr = self
             .addr
             .get_or_try_init(|| self.listen(&uri, ca_file.as_ref()));

@@ -50,7 +50,7 @@ async fn listen(authority: &Authority) -> u16 {
 }
 
 async fn dial(url: &str, ca_file: Option<&Path>) -> io::Result<u8> {
-    let line = Line::to(&url.parse().unwrap(), ca_file).await;
+    let line = Line::to(&address(url).unwrap(), ca_file).await;
     let mut stream = line.map_err(io::Error::other)?.dial().await?;
     stream.write_u8(7).await?;
     stream.flush().await?;
@@ -92,13 +92,13 @@ async fn a_certificate_of_somebody_else_or_for_another_name_is_refused() {
 async fn a_file_without_certificates_is_none_of_authorities() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ca.pem");
-    let uri: AMQPUri = "amqps://[::1]:5671/%2f".parse().unwrap();
+    let uri = address("amqps://[::1]:5671/%2f").unwrap();
     let refused = Line::to(&uri, Some(&path)).await.unwrap_err();
     assert!(matches!(refused, Error::CaFile { .. }), "{refused}");
     std::fs::write(&path, "nothing").unwrap();
     let refused = Line::to(&uri, Some(&path)).await.unwrap_err();
     assert!(matches!(refused, Error::CaFile { .. }), "{refused}");
-    let plain: AMQPUri = "amqp://[::1]:5672/%2f".parse().unwrap();
+    let plain = address("amqp://[::1]:5672/%2f").unwrap();
     let line = Line::to(&plain, Some(&path)).await.unwrap();
     assert_eq!((line.host.as_str(), line.port), ("::1", 5672));
 }
