@@ -4,21 +4,22 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::StreamExt;
-use lapin::{Channel, Connection, ConnectionProperties, Event, tcp::OwnedTLSConfig, uri::AMQPUri};
+use lapin::{Channel, Connection, ConnectionProperties, Event, uri::AMQPUri};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use super::{Error, Topology, topology};
+use super::{Error, Line, Topology, address, topology};
 
 /// How to reach the broker and how to behave.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://…` with [`Options::ca_file`].
+    /// `amqp://user:password@host:port/vhost`, or `amqps://…`.
     pub url: String,
     /// The same for the other nodes of a cluster; tried in turn.
     pub other_urls: Vec<String>,
-    /// PEM file with the authorities that may have signed the broker's certificate.
+    /// PEM file with the authorities that may have signed the broker's certificate; without it
+    /// those that this machine trusts.
     pub ca_file: Option<PathBuf>,
     /// Shown in the broker's list of connections.
     pub name: String,
@@ -58,7 +59,7 @@ impl Options {
             None => &self.url,
             Some(other) => self.other_urls.get(other).unwrap_or(&self.url),
         };
-        let mut uri: AMQPUri = url.parse().map_err(Error::Configuration)?;
+        let mut uri = address(url)?;
         if let Some(vhost) = &self.vhost {
             uri.vhost.clone_from(vhost);
         }
@@ -72,22 +73,6 @@ impl Options {
     /// The user that connections are made with.
     fn user(&self) -> Result<String, Error> {
         Ok(self.uri(1)?.authority.userinfo.username)
-    }
-
-    async fn tls(&self) -> Result<OwnedTLSConfig, Error> {
-        let Some(path) = &self.ca_file else {
-            return Ok(OwnedTLSConfig::default());
-        };
-        let chain = tokio::fs::read_to_string(path)
-            .await
-            .map_err(|source| Error::CaFile {
-                path: path.clone(),
-                source,
-            })?;
-        Ok(OwnedTLSConfig {
-            identity: None,
-            cert_chain: Some(chain),
-        })
     }
 }
 
@@ -297,13 +282,12 @@ type Events = futures::stream::BoxStream<'static, Event>;
 async fn open(shared: &Shared, number: u64) -> Result<(Session, Events), Error> {
     let options = &shared.options;
     let uri = options.uri(number)?;
-    let tls = options.tls().await?;
+    let line = Line::to(&uri, options.ca_file.as_deref()).await?;
     let properties =
         ConnectionProperties::default().with_connection_name(options.name.as_str().into());
-    let runtime = lapin::runtime::default_runtime()?;
     let limit = Duration::from_millis(options.connect_timeout_ms);
     let attempt = async {
-        let connection = Connection::connect_uri_with_config(uri, properties, tls, runtime).await?;
+        let connection = line.connect(uri, properties).await?;
         let events = connection.events_listener().boxed();
         let session = Session {
             number,

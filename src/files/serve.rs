@@ -150,6 +150,35 @@ impl FileServer {
         Some(Ok(response))
     }
 
+    /// The tree as zip, whose paths begin with its name; `None` when there is no such directory.
+    pub fn zipped(
+        &self,
+        manifest: &Manifest,
+        directory: &ResourcePath,
+        is_head: bool,
+    ) -> Option<Result<HttpResponse>> {
+        let name = directory.file_name();
+        let mut files = match files_below(manifest, directory) {
+            Ok(files) if files.is_empty() => return None,
+            Ok(files) => files,
+            Err(error) => return Some(Err(error)),
+        };
+        for file in &mut files {
+            match ResourcePath::parse(&format!("{name}/{}", file.path)) {
+                Ok(path) => file.path = path,
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+        let mut response = if is_head {
+            empty()
+        } else {
+            let packed = pack_stream(self.blobs.clone(), PackFormat::Zip, files);
+            warp::reply::stream(packed).into_response()
+        };
+        attachment(response.headers_mut(), &format!("{name}.zip"), None);
+        Some(Ok(response))
+    }
+
     async fn content(&self, entry: &Entry, range: std::ops::Range<u64>) -> Result<HttpResponse> {
         if entry.size_bytes <= SMALL_BYTES_MAX {
             let bytes = self.small(&entry.digest).await?;
@@ -193,11 +222,16 @@ fn packed_files(
         size_bytes: index.len() as u64,
         content: Content::Bytes(index.into()),
     }];
+    let index = ResourcePath::parse(INDEX_NAME)?;
+    let others = files_below(manifest, directory)?.into_iter();
+    files.extend(others.filter(|file| file.path != index));
+    Ok(files)
+}
+
+fn files_below(manifest: &Manifest, directory: &ResourcePath) -> Result<Vec<PackedFile>> {
+    let mut files = Vec::new();
     for (path, entry) in manifest.below(directory) {
         let relative = path.below(directory).unwrap_or_default();
-        if relative == INDEX_NAME {
-            continue;
-        }
         files.push(PackedFile {
             path: ResourcePath::parse(relative)?,
             mode: entry.mode,

@@ -156,7 +156,10 @@ async fn read(req: &Request) -> Result<Response, Error> {
     let (manifest, position) = found(req, &path).await?;
     let response = match is_directory {
         true => directory(req, &path, &manifest).await?,
-        false => file(&req.ctx, &req.head, &path, manifest.get(&path).copied()).await?,
+        false => match plugin_of_blueprint(req, &path, &manifest)? {
+            Some(zip) => zip,
+            None => file(&req.ctx, &req.head, &path, manifest.get(&path).copied()).await?,
+        },
     };
     Ok(reply::at(response, position))
 }
@@ -228,6 +231,30 @@ async fn file(
         .file(download)
         .await
         .map_err(Error::internal)
+}
+
+/// `plugins/x.zip` of a blueprint that has a directory `plugins/x`: what workers and agents install
+/// plugins from that come with a blueprint. A file that really is there goes before.
+fn plugin_of_blueprint(
+    req: &Request,
+    path: &ResourcePath,
+    manifest: &Manifest,
+) -> Result<Option<Response>, Error> {
+    let segments: Vec<&str> = path.segments().collect();
+    let ["blueprints", _, _, "plugins", name] = segments.as_slice() else {
+        return Ok(None);
+    };
+    if manifest.get(path).is_some() {
+        return Ok(None);
+    }
+    let directory = name
+        .strip_suffix(".zip")
+        .and_then(|_| ResourcePath::parse(path.as_str().strip_suffix(".zip")?).ok());
+    let zip = directory.and_then(|directory| {
+        let server = &req.ctx.file_server;
+        server.zipped(manifest, &directory, req.head.is_head)
+    });
+    zip.transpose().map_err(Error::internal)
 }
 
 /// The built-in types, where blueprints and tools look for them.

@@ -8,23 +8,22 @@ use std::{
     sync::Arc,
 };
 
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::uri::AMQPUri;
 use rand::Rng;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
 use serde_json::{Value, json};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::OnceCell,
 };
-use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
-use crate::{config::Hidden, tasks};
+use crate::{
+    broker::{Line, address},
+    config::Hidden,
+    tasks,
+};
 
 /// The port that the library connects to.
 const PORT: u16 = 5672;
@@ -61,7 +60,7 @@ impl Door {
                 "workflows written in Python need RabbitMQ",
             ));
         };
-        let uri: AMQPUri = url.0.parse().map_err(io::Error::other)?;
+        let uri = address(&url.0).map_err(io::Error::other)?;
         let addr = self
             .addr
             .get_or_try_init(|| self.listen(&uri, ca_file.as_ref()));
@@ -75,15 +74,17 @@ impl Door {
     }
 
     async fn listen(&self, uri: &AMQPUri, ca_file: Option<&PathBuf>) -> io::Result<Ipv4Addr> {
-        let way = Arc::new(Way::new(uri, ca_file).await?);
+        let line = Line::to(uri, ca_file.map(PathBuf::as_path)).await;
+        let line = Arc::new(line.map_err(io::Error::other)?);
         let (listener, addr) = bind().await?;
         let closed = self.closed.clone();
         tasks::detached("way to RabbitMQ", async move {
             while let Some(accepted) = closed.run_until_cancelled(listener.accept()).await {
                 let Ok((stream, _)) = accepted else { continue };
-                let (way, closed) = (way.clone(), closed.clone());
+                let (line, closed) = (line.clone(), closed.clone());
                 tasks::detached("connection to RabbitMQ", async move {
-                    if let Some(Err(error)) = closed.run_until_cancelled(way.lead(stream)).await {
+                    if let Some(Err(error)) = closed.run_until_cancelled(lead(&line, stream)).await
+                    {
                         debug!(%error, "a connection to RabbitMQ has ended");
                     }
                 });
@@ -109,50 +110,8 @@ async fn bind() -> io::Result<(TcpListener, Ipv4Addr)> {
     Err(refused)
 }
 
-/// Where RabbitMQ really is.
-struct Way {
-    host: String,
-    port: u16,
-    tls: Option<TlsConnector>,
-}
-
-impl Way {
-    async fn new(uri: &AMQPUri, ca_file: Option<&PathBuf>) -> io::Result<Self> {
-        let tls = match uri.scheme {
-            AMQPScheme::AMQP => None,
-            AMQPScheme::AMQPS => Some(connector(ca_file).await?),
-        };
-        Ok(Self {
-            host: uri.authority.host.clone(),
-            port: uri.authority.port,
-            tls,
-        })
-    }
-
-    async fn lead(&self, mut from: TcpStream) -> io::Result<()> {
-        let mut to = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        match &self.tls {
-            None => copy_bidirectional(&mut from, &mut to).await?,
-            Some(tls) => {
-                let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
-                let mut to = tls.connect(name, to).await?;
-                copy_bidirectional(&mut from, &mut to).await?
-            }
-        };
-        Ok(())
-    }
-}
-
-async fn connector(ca_file: Option<&PathBuf>) -> io::Result<TlsConnector> {
-    let path = ca_file.ok_or_else(|| {
-        io::Error::other("workflows written in Python need amqp_ca_file for RabbitMQ with TLS")
-    })?;
-    let pem = tokio::fs::read(path).await?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(io::Error::other)?;
-        roots.add(certificate).map_err(io::Error::other)?;
-    }
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
+async fn lead(line: &Line, mut from: TcpStream) -> io::Result<()> {
+    let mut to = line.dial().await?;
+    copy_bidirectional(&mut from, &mut to).await?;
+    Ok(())
 }

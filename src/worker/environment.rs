@@ -187,3 +187,9 @@ fn path(first: &[&Path], last: Option<&Path>) -> OsString {
     // Fails on a directory with a colon in its name, which no path can hold.
     std::env::join_paths(all).unwrap_or(own)
 }
+
+/// Whether a program is found by its name.
+pub(super) fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}

@@ -16,8 +16,6 @@ const OWN_PLUGINS: [&str; 8] = [
     "cloudify_system_workflows",
     "agent_installer",
 ];
-/// The version of a source plugin that names none.
-const NO_VERSION: &str = "0.0.0";
 /// Only a finished installation has it; it holds the plugin's id.
 pub(super) const MARKER: &str = "plugin.id";
 
@@ -32,20 +30,20 @@ pub(super) async fn find(job: &Job) -> Result<PathBuf, String> {
     }
     let plugin = &context.plugin;
     let wanted = plugin.package_name.as_deref();
-    let installed = match wanted {
-        None => None,
-        Some(package) => {
-            let version = plugin.package_version.as_deref();
-            plugins::provide(
-                &job.worker,
-                &job.session,
-                tenant(context),
-                (package, version),
-            )
-            .await?
-        }
-    };
-    installed.ok_or_else(|| {
+    let version = plugin.package_version.as_deref();
+    if let Some(package) = wanted
+        && let Some(python) = plugins::provide(
+            &job.worker,
+            &job.session,
+            tenant(context),
+            (package, version),
+        )
+        .await?
+    {
+        return Ok(python);
+    }
+    let brought = plugins::provide_source(job, tenant(context)).await?;
+    brought.ok_or_else(|| {
         format!(
             "No source or managed plugin found for {} [current platform=linux_{}]",
             plugin.name.as_deref().unwrap_or_default(),
@@ -79,10 +77,7 @@ async fn known(worker: &Worker, context: &OperationContext) -> Option<PathBuf> {
             return Some(python);
         }
     }
-    let version = plugin.package_version.as_deref().unwrap_or(NO_VERSION);
-    let deployment = context.deployment_id.as_deref().unwrap_or_default();
-    let sources = root.join("source_plugins").join(tenant).join(deployment);
-    installed(Some(sources.join(name).join(version))).await
+    None
 }
 
 async fn installed(directory: Option<PathBuf>) -> Option<PathBuf> {

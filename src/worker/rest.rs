@@ -95,6 +95,8 @@ pub(super) struct Rest {
     urls: Vec<String>,
     /// Which of them was last found to answer.
     chosen: AtomicUsize,
+    /// Those that the manager's certificate may be signed with.
+    authorities: Vec<Certificate>,
     retry_limit: Duration,
     /// Ends the repeating, when the worker has to end.
     give_up: CancellationToken,
@@ -112,6 +114,7 @@ impl Rest {
         let mut builder = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT);
+        let mut authorities = Vec::new();
         if let Some(path) = ca_file {
             let failed = |source| RestError::CaFile {
                 path: path.clone(),
@@ -120,11 +123,12 @@ impl Rest {
             let pem = tokio::fs::read(path)
                 .await
                 .map_err(|error| failed(Box::new(error)))?;
-            let chain =
+            authorities =
                 Certificate::from_pem_bundle(&pem).map_err(|error| failed(Box::new(error)))?;
-            builder = builder.tls_certs_only(chain);
+            builder = builder.tls_certs_only(authorities.clone());
         }
         Ok(Self {
+            authorities,
             client: builder.build().map_err(RestError::Client)?,
             urls: urls
                 .iter()
@@ -151,24 +155,24 @@ impl Rest {
         let _ = self.chosen.compare_exchange(chosen, next, order, order);
     }
 
-    /// A file of anybody's, without our token. For scripts given by URL.
+    /// A file of anybody's, without our token, so that authorities of this machine are trusted,
+    /// too. For scripts and plugins given by URL.
     pub(super) async fn fetch(&self, url: &str, ca_pem: Option<&str>) -> Result<Bytes, RestError> {
         let unreachable = |source| RestError::Unreachable {
             url: url.to_owned(),
             source,
         };
-        let client = match ca_pem {
-            None => self.client.clone(),
-            Some(pem) => {
-                let chain =
-                    Certificate::from_pem_bundle(pem.as_bytes()).map_err(RestError::Client)?;
-                let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
-                builder
-                    .tls_certs_merge(chain)
-                    .build()
-                    .map_err(RestError::Client)?
-            }
-        };
+        let mut trusted = self.authorities.clone();
+        if let Some(pem) = ca_pem {
+            let given = Certificate::from_pem_bundle(pem.as_bytes());
+            trusted.extend(given.map_err(RestError::Client)?);
+        }
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .tls_certs_merge(trusted)
+            .build()
+            .map_err(RestError::Client)?;
         let response = client.get(url).send().await.map_err(unreachable)?;
         if response.status() != StatusCode::OK {
             return Err(refused(response).await);

@@ -19,13 +19,12 @@ use crate::broker::{
     wire::{
         PingReply, Request, ServiceTask, TenantRef,
         service::{
-            CANCEL_OPERATION, CLUSTER_UPDATE, INSTALL_PLUGIN, PING, REPLACE_CA_CERTS,
-            UNINSTALL_PLUGIN,
+            CANCEL_OPERATION, CLUSTER_UPDATE, DELETE_SOURCE_PLUGINS, INSTALL_PLUGIN, PING,
+            REPLACE_CA_CERTS, UNINSTALL_PLUGIN,
         },
     },
 };
 
-const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
 /// Reaches every queue by its name. Answers to a broadcast must not go out through the broadcast's
 /// own exchange, where every manager would take them for requests.
 const DEFAULT_EXCHANGE: &str = "";

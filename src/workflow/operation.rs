@@ -262,6 +262,7 @@ impl<'t> Call<'t> {
             package_name: text("package_name"),
             package_version: text("package_version"),
             source: text("source"),
+            extra: Plugin::arguments(text("install_arguments")),
             properties: properties
                 .filter(|p| !p.is_null())
                 .unwrap_or_else(|| json!({})),

@@ -5,6 +5,8 @@ mod installed;
 mod lost;
 mod metrics;
 mod namespaces;
+mod remote;
+mod secured;
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! Plugins from their upload to their operations: imported by blueprints, installed by the worker,
 //! run with the library they are written for.
 
+mod sources;
 mod updates;
 
 use std::{
@@ -205,6 +206,20 @@ async fn workflows_of_plugins_run_and_say_how_they_end() {
         end["error"].as_str().unwrap().contains("I do not greet"),
         "{end}"
     );
+    manager.stop().await;
+}
+
+/// The library speaks plainly to the worker, and the worker with TLS to RabbitMQ.
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_of_plugins_run_where_rabbitmq_speaks_tls() {
+    let manager = Manager::over_tls().await;
+    manager.upload_plugin(plugin("1.2.0")).await;
+    manager.deploy("demo", &FILES).await;
+    let parameters = json!({"parameters": {"name": "bob"}});
+    let end = manager.run("demo", "greet", parameters).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let properties = runtime_properties(&manager, "demo").await;
+    assert_eq!(properties["seen"], json!(1));
     manager.stop().await;
 }
 

@@ -38,6 +38,14 @@ pub struct Plugin {
     pub extra: Map<String, Value>,
 }
 
+impl Plugin {
+    /// What pip is told besides, as workers read it; most plugins say nothing.
+    pub fn arguments(given: Option<String>) -> Map<String, Value> {
+        let given = given.map(|given| ("install_arguments".to_owned(), json!(given)));
+        given.into_iter().collect()
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Operation {

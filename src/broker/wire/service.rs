@@ -6,6 +6,8 @@ pub const PING: &str = "ping";
 pub const CANCEL_OPERATION: &str = "cancel-operation";
 pub const INSTALL_PLUGIN: &str = "install-plugin";
 pub const UNINSTALL_PLUGIN: &str = "uninstall-plugin";
+/// Removes what a deployment has brought along.
+pub const DELETE_SOURCE_PLUGINS: &str = "delete-source-plugins";
 /// Tells agents of a changed cluster: its managers, brokers, and certificates.
 pub const CLUSTER_UPDATE: &str = "cluster-update";
 /// Tells agents of other certificates.
@@ -46,6 +48,12 @@ impl ServiceTask {
     pub fn cancel_operation(execution_id: &str) -> Self {
         let kwargs = Map::from_iter([("execution_id".to_owned(), json!(execution_id))]);
         Self::new(CANCEL_OPERATION, kwargs)
+    }
+
+    pub fn delete_source_plugins(tenant: &str, deployment: &str) -> Self {
+        let named = [("tenant_name", tenant), ("deployment_id", deployment)];
+        let kwargs = named.map(|(name, value)| (name.to_owned(), json!(value)));
+        Self::new(DELETE_SOURCE_PLUGINS, Map::from_iter(kwargs))
     }
 
     pub fn to_body(&self) -> Value {

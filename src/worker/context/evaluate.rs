@@ -43,6 +43,7 @@ pub(super) enum Method {
     Capabilities,
     GetConfig,
     InitScript,
+    InstallScriptLink,
     SendEvent,
     GetOperation,
     GetExecution,
@@ -100,9 +101,11 @@ impl Context {
             Place::Capabilities => {
                 Ok((name == "get_all").then_some(Place::Method(Method::Capabilities)))
             }
-            Place::Agent => {
-                Ok((name == "init_script").then_some(Place::Method(Method::InitScript)))
-            }
+            Place::Agent => Ok(match name.as_str() {
+                "init_script" => Some(Place::Method(Method::InitScript)),
+                "install_script_download_link" => Some(Place::Method(Method::InstallScriptLink)),
+                _ => None,
+            }),
             Place::Logger => Ok(log_method(&name).map(Place::Method)),
             Place::Record(_, fields) => Ok(fields.get(&name).cloned().map(Place::Value)),
             Place::Value(Value::Object(fields)) => Ok(fields.get(&name).cloned().map(Place::Value)),

@@ -104,7 +104,14 @@ impl Context {
             Method::Refresh(side) => self.refresh(side, &args)?,
             Method::Capabilities => self.capabilities().await?,
             Method::GetConfig => self.config(&args).await?,
-            Method::InitScript => self.init_script(&args).await?,
+            Method::InitScript => {
+                let host = self.host(&args).await?;
+                json!(host.init_script().await.map_err(no_script)?)
+            }
+            Method::InstallScriptLink => {
+                let host = self.host(&args).await?;
+                json!(host.install_script_link().await.map_err(no_script)?)
+            }
             Method::GetOperation => {
                 let id = self.task.task_id().unwrap_or_default().to_owned();
                 self.session.get(&["operations", &id], &[]).await?
@@ -206,21 +213,17 @@ impl Context {
         Ok(Value::Object(found))
     }
 
-    /// What is given to a new machine so that it installs its agent. What the script has set so far
-    /// counts, so it is written first.
-    async fn init_script(&mut self, args: &Args<'_>) -> Result<Value, ContextError> {
+    /// The host whose agent is asked for. What the script has set so far counts, so it is written
+    /// first.
+    async fn host(&mut self, args: &Args<'_>) -> Result<Host, ContextError> {
         self.update(Side::Own).await?;
         let mut task = OperationTask::clone(&self.task);
         if let Some(config) = args.get(0, "agent_config") {
             task.inputs
                 .insert("agent_config".to_owned(), config.clone());
         }
-        let script = async {
-            let host = Host::load(self.session.clone(), &task).await?;
-            host.init_script().await
-        };
-        let failed = |error: installer::Failure| ContextError::runtime(error.to_string());
-        Ok(json!(script.await.map_err(failed)?))
+        let host = Host::load(self.session.clone(), &task).await;
+        host.map_err(no_script)
     }
 
     async fn config(&self, args: &Args<'_>) -> Result<Value, ContextError> {
@@ -288,6 +291,10 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn no_script(error: installer::Failure) -> ContextError {
+    ContextError::runtime(error.to_string())
 }
 
 fn asked(args: &Args<'_>) -> Result<AskedRetry, ContextError> {

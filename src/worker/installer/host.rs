@@ -14,6 +14,8 @@ use crate::{
 
 /// How often a write is repeated that came after somebody else's.
 const WRITES_MAX: usize = 20;
+/// Methods of hosts that run the script on their own.
+const BY_THEMSELVES: [&str; 3] = ["init_script", "provided", "plugin"];
 const PROPERTY: &str = "cloudify_agent";
 /// Runtime property with what an agent's predecessor was.
 pub(super) const FORMER: &str = "old_cloudify_agent";
@@ -94,6 +96,11 @@ impl Host {
             id,
             config,
         })
+    }
+
+    /// The node instance's.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(super) fn ip(&self) -> Option<&str> {
@@ -279,11 +286,22 @@ impl Host {
     /// What plugins of clouds give to a new machine, so that it gets its agent by itself. Nothing
     /// for hosts whose agent gets there another way.
     pub(in crate::worker) async fn init_script(&self) -> Result<Option<String>, Failure> {
-        if !matches!(self.config.method(), "init_script" | "plugin") {
+        if !BY_THEMSELVES.contains(&self.config.method()) {
             return Ok(None);
         }
         let agent = self.register("creating").await?;
         Ok(Some(self.script(&agent).await?))
+    }
+
+    /// Where such a script can be fetched by whoever may read the deployment's files. It goes with
+    /// the deployment.
+    pub(in crate::worker) async fn install_script_link(&self) -> Result<String, Failure> {
+        if self.config.method() == "none" {
+            return Err(never(format!("The host {} gets no agent", self.id)));
+        }
+        let agent = self.register("creating").await?;
+        let path = self.publish(&self.script(&agent).await?).await?;
+        self.link(&path).await
     }
 
     /// Puts a script where the host can fetch it; its path below the resource directory.

@@ -12,6 +12,8 @@ use crate::worker::environment;
 
 /// Becomes root where that needs no password, and takes the script from the input.
 const SHELL: &str = "if [ \"$(id -u)\" != 0 ] && sudo -n true 2> /dev/null; then exec sudo -n sh -s; else exec sh -s; fi";
+/// What `ssh` exits with when it does not get to the host.
+const NO_LOGIN: i32 = 255;
 const KNOWN_HOSTS: &str = "known_hosts";
 /// How much of what a failed script says is told; bytes.
 const SAID_MAX: usize = 2_000;
@@ -26,6 +28,8 @@ pub(super) struct Login {
     key: Option<Key>,
     password: Option<crate::config::Hidden>,
     known_hosts: PathBuf,
+    /// By what its key is remembered: another machine may get its address once it is gone.
+    alias: String,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl Login {
         }
         let key = config.text("key").map(Key::of).transpose()?;
         let password = config.text("password");
-        if key.is_none() && password.is_some() && !is_there("sshpass") {
+        if key.is_none() && password.is_some() && !environment::has_program("sshpass") {
             return Err(format!(
                 "Logging in to {ip} with a password needs the program sshpass on the manager; \
                  give a key instead"
@@ -90,6 +94,7 @@ impl Login {
             password: password.map(|text| crate::config::Hidden(text.to_owned())),
             key,
             known_hosts: work_dir.join(KNOWN_HOSTS),
+            alias: host.id().to_owned(),
         })
     }
 
@@ -108,7 +113,8 @@ impl Login {
             }
         };
         environment::hide_settings(&mut command);
-        let known = format!("UserKnownHostsFile={}", self.known_hosts.display());
+        let known = format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display());
+        let alias = format!("HostKeyAlias={}", self.alias);
         let options = [
             "ConnectTimeout=20",
             "ServerAliveInterval=15",
@@ -116,6 +122,9 @@ impl Login {
             // a host is new when it gets its agent, and must not become another one later
             "StrictHostKeyChecking=accept-new",
             &known,
+            &alias,
+            "HashKnownHosts=no",
+            "LogLevel=ERROR",
         ];
         for option in options {
             command.args(["-o", option]);
@@ -157,13 +166,11 @@ impl Login {
         let from = said.len().saturating_sub(SAID_MAX);
         let from = (from..=said.len()).find(|at| said.is_char_boundary(*at));
         let said = from.and_then(|from| said.get(from..)).unwrap_or_default();
-        Err(format!("{to}: {}: {said}", output.status))
+        Err(match output.status.code() {
+            Some(NO_LOGIN) => format!("{to} cannot be logged in to (port {}): {said}", self.port),
+            _ => format!("{to}: {}: {said}", output.status),
+        })
     }
-}
-
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 #[cfg(test)]
@@ -188,6 +195,7 @@ mod tests {
             key: Some(Key::of(key).unwrap()),
             password: None,
             known_hosts: directory.join(KNOWN_HOSTS),
+            alias: "host_1".to_owned(),
         }
     }
 
@@ -203,11 +211,17 @@ mod tests {
         assert!(touched.exists());
         let arguments = std::fs::read_to_string(directory.path().join("arguments")).unwrap();
         assert!(arguments.contains("BatchMode=yes") && arguments.contains("/etc/key.pem"));
+        assert!(arguments.contains("HostKeyAlias=host_1\n"));
         assert!(arguments.contains("-p\n2222\n--\nme@10.0.0.9\n"));
         let why = login.run("echo no such thing >&2; exit 3\n").await;
         assert_eq!(
             why.unwrap_err(),
             "me@10.0.0.9: exit status: 3: no such thing"
+        );
+        let why = login.run("echo Permission denied >&2; exit 255\n").await;
+        assert_eq!(
+            why.unwrap_err(),
+            "me@10.0.0.9 cannot be logged in to (port 2222): Permission denied"
         );
     }
 

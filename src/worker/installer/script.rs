@@ -168,10 +168,17 @@ else
 fi
 "#;
 
+/// Waits until the agent has ended, as systemd does, but not for ever: it may have much to do.
 const STOP: &str = r#"if has_systemd && [ -f "/etc/systemd/system/$unit.service" ]; then
   systemctl stop "$unit"
 elif [ -f "$dir/run.pid" ]; then
-  kill -TERM "$(cat "$dir/run.pid")" 2> /dev/null || :
+  pid=$(cat "$dir/run.pid")
+  kill -TERM "$pid" 2> /dev/null || :
+  left=60
+  while [ $left -gt 0 ] && kill -0 "$pid" 2> /dev/null; do
+    left=$((left - 1))
+    sleep 1
+  done
   rm -f "$dir/run.pid"
 fi
 "#;

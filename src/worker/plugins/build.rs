@@ -1,6 +1,6 @@
-//! A virtual environment with a wagon's wheels in it. The libraries of the interpreter it is made
-//! with stay visible behind them (`agent.pth`), so that plugins find `cloudify-common` unless they
-//! bring their own.
+//! A virtual environment with a wagon's wheels or a source's package in it. The libraries of the
+//! interpreter it is made with stay visible behind them (`agent.pth`), so that plugins find
+//! `cloudify-common` unless they bring their own.
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -27,6 +27,7 @@ print(json.dumps({
     'version': 'py%d%d' % sys.version_info[:2],
     'libraries': sorted({paths['purelib'], paths['platlib']}),
     'has_pip': importlib.util.find_spec('pip') is not None,
+    'can_build': all(importlib.util.find_spec(name) for name in ('setuptools', 'wheel')),
 }))
 ";
 const LIBRARY: &str = "import sysconfig; print(sysconfig.get_paths()['purelib'])";
@@ -36,12 +37,22 @@ const LIBRARY: &str = "import sysconfig; print(sysconfig.get_paths()['purelib'])
 pub(super) struct Plan<'a> {
     /// The worker's own interpreter.
     pub(super) base: &'a Path,
-    /// Those the wagon is for, as wheels name them; any when there are none.
+    /// Those the plugin is for, as wheels name them; any when there are none.
     pub(super) pythons: &'a [String],
     pub(super) directory: &'a Path,
-    pub(super) wagon: &'a Path,
+    pub(super) archive: &'a Path,
+    pub(super) kind: Kind<'a>,
     /// For what is needed only now.
     pub(super) scratch: &'a Path,
+}
+
+/// What is in the archive.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind<'a> {
+    /// Wheels, the plugin's and those of all that it needs.
+    Wagon,
+    /// A package to be built, with further arguments for pip.
+    Source(&'a str),
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +60,8 @@ struct About {
     version: String,
     libraries: Vec<String>,
     has_pip: bool,
+    /// Whether it needs nobody else to build packages that say nothing of how they are built.
+    can_build: bool,
 }
 
 impl About {
@@ -82,7 +95,17 @@ impl Plan<'_> {
     /// # Errors
     /// What does not work, with the end of what a program printed about it.
     pub(super) async fn build(&self) -> anyhow::Result<()> {
-        let (package, wheels) = self.unpack().await?;
+        let root = self.unpack().await?;
+        let about = self.environment().await?;
+        match self.kind {
+            Kind::Wagon => self.install_wheels(&root).await,
+            Kind::Source(arguments) => self.install_source(&root, (arguments, &about)).await,
+        }
+    }
+
+    /// Makes the environment, which does not have the plugin yet. Gives what is known of the
+    /// interpreter it was made with.
+    async fn environment(&self) -> anyhow::Result<About> {
         let (base, about) = self.choose().await?;
         let mut venv = Command::new(&base);
         venv.args(["-m", "venv"]);
@@ -106,12 +129,25 @@ impl Plan<'_> {
             })
             .collect::<anyhow::Result<_>>()?;
         tokio::fs::write(Path::new(library.trim()).join("agent.pth"), lines.concat()).await?;
+        Ok(about)
+    }
+
+    fn pip(&self) -> Command {
+        let mut pip = Command::new(python(self.directory));
+        pip.args(["-m", "pip", "install", "--no-cache-dir", "--no-input"])
+            .arg("--disable-pip-version-check");
+        pip
+    }
+
+    async fn install_wheels(&self, root: &Path) -> anyhow::Result<()> {
+        let package = tokio::fs::read(root.join("package.json")).await;
+        let package = package.context("the wagon has no package.json")?;
+        let package: Package = serde_json::from_slice(&package)?;
         let wanted = format!("{}=={}", package.package_name, package.package_version);
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--no-index", "--find-links"])
-            .arg(&wheels)
-            .args(["--no-cache-dir", "--no-input", "--pre"])
-            .args(["--disable-pip-version-check", &wanted])
+        let mut pip = self.pip();
+        pip.args(["--no-index", "--find-links"])
+            .arg(root.join("wheels"))
+            .args(["--pre", &wanted])
             .env("PIP_CONFIG_FILE", "/dev/null");
         output(&mut pip)
             .await
@@ -119,15 +155,34 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// The wagon's own account, and where its wheels are now.
-    async fn unpack(&self) -> anyhow::Result<(Package, PathBuf)> {
-        let unpacked = self.scratch.join("wagon");
-        let archive = tokio::fs::File::open(self.wagon).await?.into_std().await;
+    /// What the package needs comes from where pip of this machine is told to look.
+    async fn install_source(
+        &self,
+        root: &Path,
+        (arguments, about): (&str, &About),
+    ) -> anyhow::Result<()> {
+        let mut pip = self.pip();
+        if about.can_build && !tokio::fs::try_exists(root.join("pyproject.toml")).await? {
+            // else pip fetches what is here already
+            pip.arg("--no-build-isolation");
+        }
+        pip.args(arguments.split_whitespace()).arg(root);
+        output(pip.current_dir(root))
+            .await
+            .context("pip cannot install it")?;
+        Ok(())
+    }
+
+    /// Where the archive's content is now: the one directory in it, or all of it.
+    async fn unpack(&self) -> anyhow::Result<PathBuf> {
+        let unpacked = self.scratch.join("unpacked");
+        let archive = tokio::fs::File::open(self.archive).await?.into_std().await;
         let summary = unpack_to_directory(archive, Limits::default(), &unpacked).await?;
-        let root = unpacked.join(summary.single_directory()?);
-        let package = tokio::fs::read(root.join("package.json")).await;
-        let package = package.context("the wagon has no package.json")?;
-        Ok((serde_json::from_slice(&package)?, root.join("wheels")))
+        match (summary.single_directory(), self.kind) {
+            (Ok(name), _) => Ok(unpacked.join(name)),
+            (Err(_), Kind::Source(_)) => Ok(unpacked),
+            (Err(error), Kind::Wagon) => Err(error.into()),
+        }
     }
 
     /// The worker's own interpreter, or another one on this machine that the wagon is for and that

@@ -1,7 +1,9 @@
-//! Managed plugins on this worker: one virtual environment for each version, made when the first
-//! operation needs it or somebody asks for it. A directory counts once its marker names the plugin;
+//! Plugins on this worker: one virtual environment for each version of a managed one, and one for
+//! each deployment that brings its own, made when the first operation needs it or somebody asks for
+//! it. A directory counts once its marker names the plugin;
 //! everything else in its place is rubbish of an installation that did not end.
 mod build;
+mod source;
 
 use std::{
     collections::HashMap,
@@ -27,6 +29,8 @@ use crate::{
     broker::wire::{Response, TaskError},
     dsl::imports::Version,
 };
+
+pub(super) use source::provide as provide_source;
 
 /// How long making an environment may take.
 const BUILD_LIMIT: Duration = Duration::from_secs(1_800);
@@ -57,6 +61,17 @@ impl Installer {
 /// Where the plugins of a tenant are installed.
 pub(super) fn directory(root: &Path, tenant: &str) -> PathBuf {
     root.join("plugins").join(tenant)
+}
+
+/// The directory of these names; nothing for names that lead elsewhere.
+fn below(root: &Path, names: &[&str]) -> Option<PathBuf> {
+    let is_plain = |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    let path = || {
+        names
+            .iter()
+            .fold(root.to_owned(), |path, name| path.join(name))
+    };
+    names.iter().all(is_plain).then(path)
 }
 
 /// The interpreter of an environment.
@@ -98,13 +113,7 @@ impl Managed {
     /// Where it is installed; nothing for names that lead elsewhere.
     fn directory(&self, root: &Path, tenant: &str) -> Option<PathBuf> {
         let names = [tenant, &self.package_name, &self.package_version];
-        let is_plain =
-            |name: &&str| !name.is_empty() && !name.starts_with('.') && !name.contains('/');
-        names.iter().all(is_plain).then(|| {
-            directory(root, tenant)
-                .join(&self.package_name)
-                .join(&self.package_version)
-        })
+        below(&root.join("plugins"), &names)
     }
 }
 
@@ -176,7 +185,8 @@ async fn make(
         base: &worker.options.python,
         pythons: plugin.supported_py_versions.as_deref().unwrap_or_default(),
         directory,
-        wagon: &wagon,
+        archive: &wagon,
+        kind: build::Kind::Wagon,
         scratch: scratch.path(),
     };
     plan.build().await?;

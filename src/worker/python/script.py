@@ -20,6 +20,14 @@ def init_script(cloudify_agent=None):
     return ask('agent', 'init_script', {'agent_config': cloudify_agent})
 
 
+def install_script_download_link(cloudify_agent=None):
+    """A path, of which there is none on this machine, and the address of such a script. The library of plugins
+    makes `ctx.agent.install_script_download_link()` of it.
+    """
+    ctx.instance.update()
+    return None, ask('agent', 'install_script_download_link', {'agent_config': cloudify_agent})
+
+
 def ask(*args):
     url = os.environ.get(WORKER)
     if not url:

@@ -172,6 +172,7 @@ impl Rest {
             builder = builder.tls_danger_accept_invalid_certs(true);
         }
         Ok(Self {
+            authorities: Vec::new(),
             client: builder.build().map_err(RestError::Client)?,
             urls: address.urls(),
             chosen: AtomicUsize::default(),

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::worker::text;
+use crate::worker::{environment, text};
 
 /// Inputs that are not meant for the script's environment.
 const OWN_INPUTS: [&str; 5] = [
@@ -94,10 +94,9 @@ impl Script {
     /// The shell's command line.
     pub(super) fn command(&self, file: &Path) -> String {
         let prefix = self.text("command_prefix").or_else(|| {
-            let powershell = file
-                .extension()
-                .is_some_and(|ext| ext.eq_ignore_ascii_case("ps1"));
-            powershell.then(|| "powershell".to_owned())
+            let extension = file.extension()?;
+            let is_powershell = extension.eq_ignore_ascii_case("ps1");
+            is_powershell.then(|| powershell(environment::has_program).to_owned())
         });
         let mut words = Vec::from_iter(prefix);
         words.push(file.display().to_string());
@@ -108,6 +107,15 @@ impl Script {
             .flatten();
         words.extend(args.map(text::str));
         words.join(" ")
+    }
+}
+
+/// What runs scripts of PowerShell: the program of its first name, unless this machine has the one
+/// of its later name only.
+fn powershell(has_program: impl Fn(&str) -> bool) -> &'static str {
+    match !has_program("powershell") && has_program("pwsh") {
+        true => "pwsh",
+        false => "powershell",
     }
 }
 
@@ -144,4 +152,36 @@ fn common_prefix<'a>(left: &'a str, right: &str) -> &'a str {
         .take_while(|(left, right)| left == right)
         .count();
     left.get(..same).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn powershell_runs_its_scripts_by_whichever_name_it_has() {
+        assert_eq!(powershell(|_| true), "powershell");
+        assert_eq!(powershell(|name| name == "pwsh"), "pwsh");
+        assert_eq!(powershell(|_| false), "powershell");
+    }
+
+    #[test]
+    fn what_runs_a_script_follows_from_its_inputs_or_its_name() {
+        let command = |process: Value, file: &str| {
+            let inputs = json!({"script_path": file, "process": process});
+            let script = Script::from_inputs(inputs.as_object().unwrap()).unwrap();
+            script.command(Path::new(file))
+        };
+        let powershell = powershell(environment::has_program);
+        assert_eq!(command(json!({}), "/s.PS1"), format!("{powershell} /s.PS1"));
+        let prefix = json!({"command_prefix": "pwsh -NoProfile", "args": ["-x", 1]});
+        assert_eq!(command(prefix, "/s.ps1"), "pwsh -NoProfile /s.ps1 -x 1");
+        assert_eq!(command(json!({}), "/s.sh"), "/s.sh");
+        let prefix = json!({"command_prefix": "nice"});
+        assert_eq!(command(prefix, "/s.sh"), "nice /s.sh");
+    }
 }

@@ -180,6 +180,7 @@ impl Runner {
                 package_name: text("package_name"),
                 package_version: text("package_version"),
                 source: text("source"),
+                extra: Plugin::arguments(text("install_arguments")),
                 properties: properties.cloned().unwrap_or_else(|| json!({})),
                 ..Plugin::default()
             }

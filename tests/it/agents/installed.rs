@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// A host that starts as a cloud's does: with a script that it is given.
-fn blueprint(directory: &std::path::Path) -> String {
+pub(super) fn blueprint(directory: &std::path::Path) -> String {
     format!(
         "
 tosca_definitions_version: cloudify_dsl_1_5
@@ -38,12 +38,12 @@ node_templates:
     )
 }
 
-const APP: &str = "#!/bin/bash -e
+pub(super) const APP: &str = "#!/bin/bash -e
 ctx instance runtime-properties ran_by \"$AGENT_NAME\"
 ctx instance runtime-properties said \"$GREETING\"
 ";
 
-async fn agents(manager: &Manager) -> Vec<Value> {
+pub(super) async fn agents(manager: &Manager) -> Vec<Value> {
     manager.list("agents").await
 }
 
@@ -174,6 +174,64 @@ async fn a_new_agent_takes_the_place_of_an_old_one() {
     manager.stop().await;
 }
 
+/// What is behind a link to an installing script, for the administrator or for nobody.
+async fn fetch(manager: &Manager, link: &str, is_known: bool) -> (u16, String) {
+    let tls = manager.settings().data_dir.join("tls");
+    let pem = std::fs::read(tls.join(stratalog::tls::CA_CERT_FILE)).unwrap();
+    let authority = reqwest::Certificate::from_pem(&pem).unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([authority]);
+    let mut request = client.build().unwrap().get(link);
+    if is_known {
+        request = request.basic_auth("admin", Some(Manager::PASSWORD));
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_provides_a_host_runs_the_script_that_a_link_leads_to() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    let blueprint = blueprint(directory.path());
+    let blueprint = blueprint.replace("install_method: init_script", "install_method: provided");
+    let files = [
+        ("blueprint.yaml", blueprint.as_str()),
+        ("boot.sh", "#!/bin/sh\n"),
+        ("app.sh", APP),
+    ];
+    manager.deploy("hosted", &files).await;
+    let install = manager.start("hosted", "install", json!({})).await;
+    let link = async || {
+        let host = instance_of(&manager, "hosted", "host").await;
+        let property = &host["runtime_properties"]["cloudify_agent"];
+        let link = property["install_script_download_link"].as_str();
+        link.map(str::to_owned)
+    };
+    until(async || link().await.is_some()).await;
+    let link = link().await.unwrap();
+    assert_eq!(fetch(&manager, &link, false).await.0, 401);
+    let (status, script) = fetch(&manager, &link, true).await;
+    assert_eq!(status, 200, "{script}");
+    let path = directory.path().join("install.sh");
+    std::fs::write(&path, script).unwrap();
+    let run = std::process::Command::new("bash").arg(&path).output();
+    let run = run.unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+
+    let end = manager.end(&install).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let app = instance_of(&manager, "hosted", "app").await;
+    let host = instance_of(&manager, "hosted", "host").await;
+    assert_eq!(app["runtime_properties"]["ran_by"], host["id"]);
+    let end = manager.run("hosted", "uninstall", json!({})).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    assert_eq!(fetch(&manager, &link, true).await.0, 404);
+    manager.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn python_is_given_the_script_as_the_shell_is() {
     let manager = Manager::with_agents(|_| {}).await;
@@ -184,6 +242,9 @@ from cloudify import ctx
 ctx.instance.runtime_properties['ip'] = '10.1.2.3'
 given = ctx.agent.init_script({'service_name': 'chosen', 'max_workers': 7})
 ctx.instance.runtime_properties['script'] = given
+if given:
+    with ctx.agent.install_script_download_link({'service_name': 'chosen'}) as link:
+        ctx.instance.runtime_properties['link'] = link
 ";
     let create = json!({"parameters": {
         "operation": "cloudify.interfaces.lifecycle.create", "node_ids": ["host"],
@@ -210,6 +271,10 @@ ctx.instance.runtime_properties['script'] = given
     let script = host["runtime_properties"]["script"].as_str().unwrap();
     assert!(script.contains("--name='chosen'"), "{script}");
     assert!(script.contains("--max-workers='7'"), "{script}");
+    let link = host["runtime_properties"]["link"].as_str().unwrap();
+    let (status, script) = fetch(&manager, link, true).await;
+    assert_eq!(status, 200, "{script}");
+    assert!(script.contains("--name='chosen'"), "{script}");
     let known = agents(&manager).await;
     assert_eq!(known.len(), 1, "{known:?}");
     assert_eq!(

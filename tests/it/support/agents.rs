@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -15,6 +16,8 @@ use super::{env, manager::Manager};
 
 /// What agents' users on RabbitMQ prove themselves with.
 pub(crate) const PASSWORD: &str = "of-the-agent";
+/// Below an agent's directory.
+const LOG: &str = "agent.log";
 
 /// Makes an agent known to the manager; its user on RabbitMQ.
 pub(crate) async fn known(manager: &Manager, name: &str) -> String {
@@ -96,6 +99,17 @@ impl NativeAgent {
         Self::run(manager, name, &[], (&broker, rest)).await
     }
 
+    /// The same with TLS to RabbitMQ, whose certificate these authorities may have signed.
+    pub(crate) async fn start_trusting(manager: &Manager, name: &str, ca_file: &Path) -> Self {
+        let amqp = url::Url::parse(&env::amqps_url()).unwrap();
+        let broker = (amqp.host_str().unwrap().to_owned(), amqp.port().unwrap());
+        let rest = json!({
+            "rest_hosts": [manager.addr().ip()], "rest_port": manager.addr().port(),
+            "broker_ca_file": ca_file,
+        });
+        Self::run(manager, name, &[], (&broker, rest)).await
+    }
+
     /// The same in a network namespace, from which the manager is reached over TLS.
     pub(crate) async fn start_in(
         manager: &Manager,
@@ -137,19 +151,27 @@ impl NativeAgent {
         let mut words = within.to_vec();
         words.extend([env!("CARGO_BIN_EXE_stratalogd"), "agent", "--config"]);
         let (program, arguments) = words.split_first().unwrap();
+        let log = std::fs::File::create(work_dir.path().join(LOG)).unwrap();
         let child = Command::new(program)
             .args(arguments)
             .arg(path)
             .env("STRATALOG_AGENT_METRICS_INTERVAL_S", "1")
             .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
             .spawn()
             .unwrap();
         Self { child, work_dir }
     }
 
     /// Where its settings and files are.
-    pub(crate) fn work_dir(&self) -> &std::path::Path {
+    pub(crate) fn work_dir(&self) -> &Path {
         self.work_dir.path()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.work_dir.path().join(LOG)).unwrap()
     }
 
     /// Asks it to end, and waits until it has.
@@ -166,6 +188,9 @@ impl NativeAgent {
 
 impl Drop for NativeAgent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the agent's log:\n{}", self.log());
+        }
         // it may have ended by itself
         let _gone = self.child.kill();
         let _status = self.child.wait();

@@ -25,6 +25,16 @@ pub(crate) fn amqp_url() -> String {
     required("STRATALOG_TEST_AMQP_URL")
 }
 
+/// RabbitMQ with TLS.
+pub(crate) fn amqps_url() -> String {
+    required("STRATALOG_TEST_AMQPS_URL")
+}
+
+/// Who signed RabbitMQ's certificate.
+pub(crate) fn amqp_ca_file() -> PathBuf {
+    PathBuf::from(required("STRATALOG_TEST_AMQP_CA_FILE"))
+}
+
 /// RabbitMQ's management interface.
 pub(crate) fn amqp_management_url() -> String {
     required("STRATALOG_TEST_AMQP_MANAGEMENT_URL")

@@ -51,6 +51,18 @@ impl Manager {
         manager
     }
 
+    /// One with agents, for which RabbitMQ is there over TLS only.
+    pub(crate) async fn over_tls() -> Self {
+        Self::with_agents(|settings| {
+            let mut url = url::Url::parse(&env::amqps_url()).unwrap();
+            let plain = settings.amqp_url.as_ref().unwrap();
+            url.set_path(url::Url::parse(&plain.0).unwrap().path());
+            settings.amqp_url = Some(Hidden(url.into()));
+            settings.amqp_ca_file = Some(env::amqp_ca_file());
+        })
+        .await
+    }
+
     async fn new_with(adjust: impl FnOnce(&mut Settings)) -> Self {
         let broker = TestBroker::new().await;
         let server = TestServer::start_with(|settings| {

@@ -10,6 +10,7 @@ pub(crate) mod manager;
 pub(crate) mod processes;
 pub(crate) mod server;
 pub(crate) mod slapd;
+pub(crate) mod sshd;
 pub(crate) mod wagon;
 
 use stratalog::{db::Database, store};

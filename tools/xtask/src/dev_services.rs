@@ -69,6 +69,11 @@ pub(crate) fn environment(data: &DataDir, services: &Services) -> Vec<(&'static 
             "STRATALOG_TEST_AMQP_MANAGEMENT_URL",
             rabbitmq.management_url(),
         ));
+        if let Some((url, authority)) = rabbitmq.tls(data) {
+            variables.push(("STRATALOG_TEST_AMQPS_URL", url));
+            let authority = authority.display().to_string();
+            variables.push(("STRATALOG_TEST_AMQP_CA_FILE", authority));
+        }
     }
     let venv = venv::dir(data);
     for (name, program) in [

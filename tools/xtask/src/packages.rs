@@ -1,11 +1,12 @@
 //! Debian packages: installed when missing and we may, named when not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
 use crate::account;
+use crate::process;
 use crate::workspace;
 
 /// A package and the file that shows that what we need of it is there, however it came.
@@ -37,6 +38,11 @@ pub(crate) const IPROUTE: Package = Package {
 pub(crate) const SLAPD: Package = Package {
     name: "slapd",
     present: || Path::new("/usr/sbin/slapd").exists(),
+};
+/// Tests log in to a server of their own.
+pub(crate) const OPENSSH: Package = Package {
+    name: "openssh-server",
+    present: || process::first_file([PathBuf::from("/usr/sbin/sshd")]).is_some(),
 };
 pub(crate) const ZSTD: Package = Package {
     name: "zstd",

@@ -31,6 +31,7 @@ pub(crate) fn prepare(data: &DataDir) -> Result<()> {
         packages::PYTHON_VENV,
         packages::IPROUTE,
         packages::SLAPD,
+        packages::OPENSSH,
     ])?;
     data.create()?;
     venv::ensure(data, &REQUIREMENTS)?;

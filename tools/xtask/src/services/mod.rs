@@ -1,6 +1,7 @@
 //! A private PostgreSQL cluster and a private RabbitMQ node: own directories, ports, passwords
 //! and accounts. No service of the system is used or touched.
 
+mod certificates;
 pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 

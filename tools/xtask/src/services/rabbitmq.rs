@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Options, new_password};
+use super::{Options, certificates, new_password};
 use crate::account::Account;
 use crate::process::{self, Process, Stop};
 use crate::workspace::{self, DataDir};
@@ -21,6 +21,9 @@ pub(super) const EPMD: &str = "epmd";
 const USER: &str = "stratalog";
 const NODE: &str = "stratalog@localhost";
 const PRELOAD: &str = "preload.erl";
+/// Who signed the node's certificate, in the directory of the one who calls: the node's own is for
+/// nobody else.
+const AUTHORITY: &str = "amqp-ca.pem";
 const START_TIMEOUT: Duration = Duration::from_secs(180);
 const IO_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -29,6 +32,9 @@ const IO_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct RabbitMq {
     pub(super) dir: PathBuf,
     port: u16,
+    /// 0: what was started by an earlier version has none.
+    #[serde(default)]
+    tls_port: u16,
     management_port: u16,
     epmd_port: u16,
     distribution_port: u16,
@@ -63,7 +69,7 @@ impl RabbitMq {
         if before.is_none() && dir.exists() {
             fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
-        rabbitmq.write_config(account)?;
+        rabbitmq.write_config(data, account)?;
         rabbitmq.start_epmd(data, account)?;
         let program = program().context("RabbitMQ is not installed")?;
         let mut command = account.command(program);
@@ -74,15 +80,22 @@ impl RabbitMq {
     }
 
     fn configured(dir: &Path, before: Option<&Self>) -> Result<Self> {
-        let wanted = before.map_or([0; 4], |before| {
+        let wanted = before.map_or([0; 5], |before| {
             [
                 before.port,
+                before.tls_port,
                 before.management_port,
                 before.epmd_port,
                 before.distribution_port,
             ]
         });
-        let [port, management_port, epmd_port, distribution_port] = process::free_ports(wanted)?;
+        let [
+            port,
+            tls_port,
+            management_port,
+            epmd_port,
+            distribution_port,
+        ] = process::free_ports(wanted)?;
         let password = match before {
             Some(before) => before.password.clone(),
             None => new_password()?,
@@ -91,6 +104,7 @@ impl RabbitMq {
         Ok(Self {
             dir,
             port,
+            tls_port,
             management_port,
             epmd_port,
             distribution_port,
@@ -98,19 +112,28 @@ impl RabbitMq {
         })
     }
 
-    fn write_config(&self, account: &Account) -> Result<()> {
+    fn write_config(&self, data: &DataDir, account: &Account) -> Result<()> {
         account.create_dir(&self.dir)?;
         for dir in ["home", "mnesia", "log"] {
             account.create_dir(&self.dir.join(dir))?;
         }
         let Self {
+            dir,
             port,
+            tls_port,
             management_port,
             password,
             ..
         } = self;
+        let dir = dir.display();
         let conf = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\n\
+             listeners.ssl.1 = 127.0.0.1:{tls_port}\n\
+             ssl_options.cacertfile = {dir}/ca.pem\n\
+             ssl_options.certfile = {dir}/cert.pem\n\
+             ssl_options.keyfile = {dir}/key.pem\n\
+             ssl_options.verify = verify_none\n\
+             ssl_options.fail_if_no_peer_cert = false\n\
              management.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {management_port}\n\
              default_user = {USER}\n\
@@ -122,7 +145,12 @@ impl RabbitMq {
         );
         // A workflow may hold a message for as long as its operation runs.
         let advanced = "[{rabbit, [{consumer_timeout, undefined}]}].\n";
+        let issued = certificates::issue(&["127.0.0.1", "localhost"])?;
+        workspace::write_private(&data.join(AUTHORITY), &issued.authority)?;
         for (name, text) in [
+            ("ca.pem", issued.authority.as_str()),
+            ("cert.pem", &issued.certificate),
+            ("key.pem", &issued.key),
             ("rabbitmq.conf", conf.as_str()),
             ("advanced.config", advanced),
             ("enabled_plugins", "[rabbitmq_management].\n"),
@@ -192,12 +220,24 @@ impl RabbitMq {
             first.first().copied()
         };
         const METHOD_FRAME: u8 = 1;
-        greets() == Some(METHOD_FRAME) && connect(self.management_port).is_some()
+        greets() == Some(METHOD_FRAME)
+            && connect(self.tls_port).is_some()
+            && connect(self.management_port).is_some()
     }
 
     pub(crate) fn url(&self) -> String {
         let Self { port, password, .. } = self;
         format!("amqp://{USER}:{password}@127.0.0.1:{port}/%2f")
+    }
+
+    /// The same with TLS, and the file with who signed its certificate; nothing for a node that an
+    /// earlier version has started.
+    pub(crate) fn tls(&self, data: &DataDir) -> Option<(String, PathBuf)> {
+        let Self {
+            tls_port, password, ..
+        } = self;
+        let url = format!("amqps://{USER}:{password}@127.0.0.1:{tls_port}/%2f");
+        (*tls_port != 0).then(|| (url, data.join(AUTHORITY)))
     }
 
     pub(crate) fn management_url(&self) -> String {
