@@ -17,8 +17,8 @@ use crate::{
     view::{FOREVER, Kind, View},
 };
 
-/// Rows read at once.
-const PAGE_ROWS: usize = 10_000;
+/// Rows read at once: few enough to come from the index in the order of keys.
+const PAGE_ROWS: usize = 1_000;
 const OWNER: [&str; 3] = ["tenant", "visibility", "created_by"];
 
 /// Views whose lists are narrowed by labels.
@@ -289,7 +289,9 @@ impl Sets {
 
     fn column(&self, field: &str, wanted: Kind) -> Option<usize> {
         let def = self.view.def();
-        let name = match def.field(field) {
+        // as conditions in SQL take them
+        let field_of = def.field(field).filter(|field| field.is_filterable());
+        let name = match field_of {
             Some(field) => field.column?,
             None => field,
         };

@@ -1,4 +1,5 @@
-//! Rows of lists in memory, as sets: brought up to date when somebody asks, by what has changed since.
+//! Rows of lists in memory, as sets: brought up to date when somebody asks, by what has changed
+//! since.
 use std::{
     array,
     sync::atomic::{AtomicI64, Ordering},

@@ -1,5 +1,5 @@
-//! Pages far inside a list that does not change: rows are not skipped one by one, but from the nearest
-//! mark.
+//! Pages far inside a list that does not change: rows are not skipped one by one, but from the
+//! nearest mark.
 use std::{borrow::Cow, sync::Arc};
 
 use stratalog_projections::{ListQuery, Place};

@@ -19,7 +19,8 @@ const VALUES: [&str; 3] = ["a", "b", "=c"];
 const BLUEPRINTS: [&str; 2] = ["b1", "b2"];
 const STEPS: usize = 300;
 
-struct Random(StdRng);
+/// Chance, and the deployments that are there.
+struct Random(StdRng, BTreeSet<(String, String)>);
 
 impl Random {
     fn one(&mut self, of: &[&str]) -> String {
@@ -47,9 +48,11 @@ impl Random {
         let tenant = self.one(&TENANTS);
         let id = format!("d{}", self.0.random_range(0..40));
         let stream = StreamId::scoped(Category::Deployment, &tenant, &id);
-        let event = match self.0.random_range(0..4) {
-            0 => Event::DeploymentDeleted(DeploymentDeleted { id, tenant }),
-            1 => Event::DeploymentChanged(DeploymentChanged {
+        let place = (tenant.clone(), id.clone());
+        let is_there = self.1.contains(&place);
+        let event = match is_there && self.0.random_bool(0.4) {
+            true => Event::DeploymentDeleted(DeploymentDeleted { id, tenant }),
+            false if is_there => Event::DeploymentChanged(DeploymentChanged {
                 labels: Some(Labels {
                     labels: self.labels(),
                 }),
@@ -58,7 +61,7 @@ impl Random {
                 tenant,
                 ..DeploymentChanged::default()
             }),
-            _ => Event::DeploymentCreated(DeploymentCreated {
+            false => Event::DeploymentCreated(DeploymentCreated {
                 display_name: id.clone(),
                 id,
                 scope: Some(events::Scope {
@@ -71,6 +74,10 @@ impl Random {
                 ..DeploymentCreated::default()
             }),
         };
+        match event {
+            Event::DeploymentDeleted(_) => drop(self.1.remove(&place)),
+            _ => drop(self.1.insert(place)),
+        }
         NewEvent::new(stream, event)
     }
 
@@ -123,7 +130,7 @@ async fn sets_of_rows_are_what_the_database_says() {
     let ctx = &server.running.ctx;
     let seed = rand::random::<u64>();
     println!("seed {seed}");
-    let mut random = Random(StdRng::seed_from_u64(seed));
+    let mut random = Random(StdRng::seed_from_u64(seed), BTreeSet::new());
     let mut found = 0;
     for _ in 0..STEPS {
         let events = (0..random.0.random_range(0..6)).map(|_| random.change());
@@ -156,7 +163,7 @@ async fn sets_of_rows_are_what_the_database_says() {
 async fn sets_that_are_ahead_say_nothing() {
     let server = TestServer::start_with(|settings| settings.run_executions = false).await;
     let ctx = &server.running.ctx;
-    let mut random = Random(StdRng::seed_from_u64(1));
+    let mut random = Random(StdRng::seed_from_u64(1), BTreeSet::new());
     let query = ListQuery::all(View::Deployments, Scope::Everything);
     let before = ctx.store.read(At::Now).await.unwrap();
     let append = Append {
