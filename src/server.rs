@@ -81,7 +81,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let internal = internal.map_err(Error::internal)?;
     let tls = load_tls(&settings).await?;
     let drivers = Tasks::default();
-    let ctx = open(settings, &drivers).await?;
+    let ctx = Box::pin(open(settings, &drivers)).await?;
     commands::snapshots::finish_restored(&ctx).await?;
     commands::bootstrap::bootstrap(&ctx).await?;
     let routes = rest::api(&ctx);

@@ -84,11 +84,13 @@ impl Selections {
         let of = match before.filter(|of| of.log == log) {
             Some(mut of) => {
                 if !is_current(&of) {
-                    of.sets.refresh(reader).await?;
+                    Box::pin(of.sets.refresh(reader)).await?;
                 }
                 Some(of)
             }
-            None => Sets::load(reader, view).await?.map(|sets| Of { sets, log }),
+            None => Box::pin(Sets::load(reader, view))
+                .await?
+                .map(|sets| Of { sets, log }),
         };
         let chosen = of.as_ref().and_then(|of| choose(&of.sets, query, head));
         *kept = of;

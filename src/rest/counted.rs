@@ -20,7 +20,7 @@ pub(super) async fn list<B>(
             Some(keys) => {
                 let mut of_keys = query.clone();
                 of_keys.conditions = vec![Condition::Keys(keys)];
-                view.select(&of_keys).await?
+                Box::pin(view.select(&of_keys)).await?
             }
             None => page(req, view, query).await?,
         };
@@ -37,7 +37,7 @@ async fn page<B>(
     query: &ListQuery,
 ) -> Result<Vec<StoredRow>, Error> {
     let query = marks::shortened(req, view, query).await?;
-    Ok(view.select(&query).await?)
+    Ok(Box::pin(view.select(&query)).await?)
 }
 
 /// What the sets in memory say, of the present.

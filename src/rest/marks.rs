@@ -50,7 +50,7 @@ pub(super) async fn shortened<'q, B>(
     let places = match known(ctx.remembered.marks(&key)) {
         Some(places) => places,
         None => {
-            let places: Arc<[Place]> = view.places(query, EVERY).await?.into();
+            let places: Arc<[Place]> = Box::pin(view.places(query, EVERY)).await?.into();
             let marks = Marks::Known(head, places.clone());
             ctx.remembered.keep_marks(key, marks);
             places
