@@ -388,11 +388,15 @@ pub(crate) fn page(query: &ListQuery, position: Option<i64>) -> Result<Sql, Erro
         limits += &format!(" LIMIT {}", sql.bind(Param::Int(size)));
     }
     sql.text = if let Some(nulls) = nulls {
-        // each part enters an index where it begins; both in one condition would not
+        // each part enters an index where it begins; both in one condition would not. What is
+        // skipped may lie in either
         let moment = moment(&mut sql, position);
+        let reach = query.size.map(|size| query.offset.saturating_add(size));
+        let reach = reach.map(|rows| format!(" LIMIT {}", sql.bind(Param::Int(rows))));
+        let reach = reach.unwrap_or_default();
         let part = |conditions: &str| {
             format!(
-                "(SELECT v.key FROM {LIVE}.{view} v WHERE {conditions} ORDER BY {order}{limits})"
+                "(SELECT v.key FROM {LIVE}.{view} v WHERE {conditions} ORDER BY {order}{reach})"
             )
         };
         format!(
