@@ -89,6 +89,7 @@ async fn an_agent_says_nothing_to_a_rabbitmq_that_it_does_not_trust() {
     assert!(!agent.log().contains("connected to the message broker"));
     // it looks again who is to be trusted each time it tries
     std::fs::copy(env::amqp_ca_file(), &trusted).unwrap();
+    until(async || agent.log().contains("connected to the message broker")).await;
     super::installed(&manager, &name).await;
     assert!(agent.terminate().success());
     manager.stop().await;
