@@ -45,8 +45,8 @@ pub(super) struct Step {
     pub(super) actions: Vec<Action>,
 }
 
-/// Most actions of one append: a step over thousands of node instances neither fills the memory
-/// nor keeps other writers waiting.
+/// Most actions of one append, so that other writers get their turn within a step over thousands of
+/// node instances. The tasks of a new graph are one event, whatever their number.
 const AT_ONCE: usize = 2_000;
 
 /// What of a step goes into one append.
