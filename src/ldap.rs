@@ -14,12 +14,8 @@ use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchEntry, SearchOptions, SearchResult,
     ldap_escape,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
-use crate::{config::Hidden, tasks};
+use crate::{config::Hidden, tasks, trust};
 
 mod name;
 mod settings;
@@ -133,7 +129,9 @@ impl Service {
     async fn connect(&self) -> Result<Ldap, LdapError> {
         let mut settings = LdapConnSettings::new().set_conn_timeout(self.timeout);
         if let Some(pem) = &self.ca_pem {
-            settings = settings.set_config(Arc::new(trusting(pem)?));
+            let config = trust::only(pem.as_bytes())
+                .map_err(|error| LdapError::Settings(format!("ldap_ca_cert: {error}")))?;
+            settings = settings.set_config(Arc::new(config));
         }
         let connected = LdapConnAsync::with_settings(settings, &self.url).await;
         let (connection, ldap) = connected.map_err(|error| self.away(&error))?;
@@ -310,16 +308,5 @@ fn refused(what: &'static str, rc: u32, text: &str) -> LdapError {
 }
 
 /// Connections to servers whose certificate one of these has signed.
-fn trusting(pem: &str) -> Result<ClientConfig, LdapError> {
-    let bad = |error: &dyn std::fmt::Display| LdapError::Settings(format!("ldap_ca_cert: {error}"));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        roots.add(certificate).map_err(|error| bad(&error))?;
-    }
-    let config = ClientConfig::builder().with_root_certificates(roots);
-    Ok(config.with_no_client_auth())
-}
-
 /// Placeholders of templates with what stands for them.
 type Filling<'a> = BTreeMap<&'static str, &'a str>;

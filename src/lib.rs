@@ -6,6 +6,7 @@ pub mod error;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;
+pub mod trust;
 
 pub mod dsl;
 

@@ -19,11 +19,7 @@ use lapin::{
     tcp::AsyncTcpStream,
     uri::{AMQPScheme, AMQPUri},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -31,6 +27,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::Error;
+use crate::trust;
 
 #[cfg(test)]
 mod tests;
@@ -120,46 +117,21 @@ impl Line {
 }
 
 async fn trusting(path: &Path) -> Result<TlsConnector, Error> {
-    let unusable = |source: io::Error| Error::CaFile {
+    let pem = tokio::fs::read(path).await;
+    let config = pem.and_then(|pem| trust::only(&pem));
+    let config = config.map_err(|source| Error::CaFile {
         path: path.to_owned(),
         source,
-    };
-    let pem = tokio::fs::read(path).await.map_err(unusable)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate
-            .map_err(io::Error::other)
-            .and_then(|certificate| roots.add(certificate).map_err(io::Error::other));
-        added.map_err(unusable)?;
-    }
-    if roots.is_empty() {
-        return Err(unusable(io::Error::other("there is no certificate in it")));
-    }
-    let config = builder()?.with_root_certificates(roots);
-    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
-}
-
-async fn as_this_machine() -> Result<TlsConnector, Error> {
-    // reads the machine's certificates
-    let config = tokio::task::spawn_blocking(|| {
-        let verifying = builder()?.with_platform_verifier().map_err(no_tls)?;
-        Ok::<_, Error>(verifying.with_no_client_auth())
-    });
-    let config = config
-        .await
-        .map_err(|error| Error::Down(error.to_string()))??;
+    })?;
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(no_tls)
-}
-
-fn no_tls(error: rustls::Error) -> Error {
-    Error::Configuration(format!("TLS cannot be used: {error}"))
+async fn as_this_machine() -> Result<TlsConnector, Error> {
+    let config = tokio::task::spawn_blocking(trust::as_this_machine).await;
+    let config = config.map_err(|error| Error::Down(error.to_string()))?;
+    let config =
+        config.map_err(|error| Error::Configuration(format!("TLS cannot be used: {error}")))?;
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Tokio, whose connections may be encrypted.
