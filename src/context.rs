@@ -27,7 +27,7 @@ pub use follow::follow;
 pub use remembered::{Kept, Marks, Remembered};
 pub use reports::{Report, Reports, Source};
 pub use resources::Resources;
-pub use selections::{Chosen, Selections};
+pub use selections::{Chosen, Keys, Selections};
 
 /// How far the restore of a snapshot has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,10 +33,11 @@ impl Database {
         let mut config = Config::from_str(url).map_err(Error::internal)?;
         config.application_name("stratalogd");
         config.connect_timeout(Duration::from_secs(5));
-        // readers begin with ROLLBACK, and a warning for each would travel for nothing
+        // readers begin with ROLLBACK, and a warning for each would travel for nothing; a page is
+        // found before parallel workers have started
         config.options(
             "-c default_transaction_isolation=read\\ committed -c timezone=UTC \
-             -c client_min_messages=error",
+             -c client_min_messages=error -c max_parallel_workers_per_gather=0 -c jit=off",
         );
         let manager = Manager::from_config(
             config.clone(),

@@ -4,8 +4,12 @@ use crate::{
     Error,
     place::{self, Place},
     tables::LIVE,
-    view::{FOREVER, Field, Kind, View},
+    view::{FOREVER, Kind, View},
 };
+
+mod condition;
+
+use condition::{condition, expression, text_of};
 
 const CREATED: &str = "created_at";
 /// Columns of a row as it is read.
@@ -151,129 +155,6 @@ impl Sql {
         });
         format!("${}{cast}", at + 1)
     }
-}
-
-/// How a field is written in SQL, and its type there.
-fn expression(view: View, name: &str) -> Result<(String, Kind), Error> {
-    let def = view.def();
-    if let Some(field) = def.field(name).filter(|field| field.is_filterable()) {
-        return Ok((field_sql(field), field.kind));
-    }
-    match def.columns.iter().find(|column| column.name == name) {
-        Some(column) => Ok((format!("v.\"{name}\""), column.kind)),
-        None => Err(Error::UnknownField(name.to_owned())),
-    }
-}
-
-/// A field of a document. PostgreSQL refuses documents with an escaped NUL, whichever field is
-/// asked for, so it is shown another character.
-fn field_sql(field: &Field) -> String {
-    let of_document = format!(
-        "(replace(v.doc, '\\u0000', '\\ufffd')::json ->> '{}')",
-        field.name
-    );
-    match (field.column, field.kind) {
-        (Some(column), _) => format!("v.\"{column}\""),
-        (None, Kind::Int) => format!("{of_document}::bigint"),
-        (None, Kind::Bool) => format!("{of_document}::boolean"),
-        (None, _) => of_document,
-    }
-}
-
-fn text_of(view: View, name: &str) -> Result<String, Error> {
-    let (sql, kind) = expression(view, name)?;
-    Ok(match kind {
-        Kind::Text => sql,
-        _ => format!("({sql})::text"),
-    })
-}
-
-/// `%` and `_` of what a client searches are no wildcards.
-fn like_escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_")
-}
-
-fn like_any(sql: &mut Sql, field: &str, patterns: Vec<String>) -> String {
-    format!("{field} ILIKE ANY({})", sql.bind(Param::Texts(patterns)))
-}
-
-fn keyed(sql: &mut Sql, how: &str, keys: &[String]) -> String {
-    format!("v.key {how}({})", sql.bind(Param::Texts(keys.to_vec())))
-}
-
-fn condition(sql: &mut Sql, view: View, condition: &Condition) -> Result<String, Error> {
-    let pattern = |texts: &[String], before: &str, after: &str| -> Vec<String> {
-        texts
-            .iter()
-            .map(|text| format!("{before}{}{after}", like_escaped(text)))
-            .collect()
-    };
-    Ok(match condition {
-        Condition::AnyOf(field, values) if values.is_empty() => {
-            format!("{} IS NULL", expression(view, field)?.0)
-        }
-        Condition::AnyOf(field, values) => {
-            let field = text_of(view, field)?;
-            format!("{field} = ANY({})", sql.bind(Param::Texts(values.clone())))
-        }
-        Condition::NotAnyOf(field, values) => {
-            let field = text_of(view, field)?;
-            format!("{field} <> ALL({})", sql.bind(Param::Texts(values.clone())))
-        }
-        Condition::Search(field, text) => {
-            let field = text_of(view, field)?;
-            like_any(sql, &field, pattern(std::slice::from_ref(text), "%", "%"))
-        }
-        Condition::Or(conditions) => {
-            let parts = conditions
-                .iter()
-                .map(|part| self::condition(sql, view, part));
-            let parts: Vec<String> = parts.collect::<Result<_, _>>()?;
-            format!("({})", parts.join(" OR "))
-        }
-        Condition::StartsWith(field, texts) => {
-            let field = text_of(view, field)?;
-            like_any(sql, &field, pattern(texts, "", "%"))
-        }
-        Condition::EndsWith(field, texts) => {
-            let field = text_of(view, field)?;
-            like_any(sql, &field, pattern(texts, "%", ""))
-        }
-        Condition::Contains(field, texts) => {
-            let field = text_of(view, field)?;
-            like_any(sql, &field, pattern(texts, "%", "%"))
-        }
-        Condition::NotContains(field, texts) => {
-            let field = text_of(view, field)?;
-            format!("NOT ({})", like_any(sql, &field, pattern(texts, "%", "%")))
-        }
-        Condition::NotEmpty(field) => format!("coalesce({}, '') <> ''", text_of(view, field)?),
-        Condition::Has(field, values) => {
-            let field = expression(view, field)?.0;
-            format!("{field} && {}", sql.bind(Param::Texts(values.clone())))
-        }
-        Condition::HasNone(field, values) => {
-            let field = expression(view, field)?.0;
-            format!("NOT {field} && {}", sql.bind(Param::Texts(values.clone())))
-        }
-        Condition::HasOther(field, start, values) => {
-            let field = expression(view, field)?.0;
-            let start = sql.bind(Param::Text(format!("{}%", like_escaped(start))));
-            let values = sql.bind(Param::Texts(values.clone()));
-            format!(
-                "EXISTS (SELECT FROM unnest({field}) AS e(t) WHERE t LIKE {start} \
-                 AND t <> ALL({values}))"
-            )
-        }
-        Condition::Keys(keys) => keyed(sql, "= ANY", keys),
-        Condition::NotKeys(keys) => keyed(sql, "<> ALL", keys),
-        Condition::Below(field, limit) => {
-            let field = expression(view, field)?.0;
-            format!("{field} < {}", sql.bind(Param::Int(*limit)))
-        }
-    })
 }
 
 /// The version of a row that is true at the moment asked for.

@@ -14,12 +14,27 @@ use crate::{
     query::{Condition, ListQuery, Scope},
     reader::{Connection, Reader},
     tables::LIVE,
-    view::{FOREVER, Kind, View},
+    view::{Column as ColumnDef, FOREVER, Kind, View},
 };
+
+mod order;
+
+use order::Orders;
+
+/// Rows of a view, by number.
+pub type Rows = RoaringBitmap;
 
 /// Rows read at once: few enough to come from the index in the order of keys.
 const PAGE_ROWS: usize = 1_000;
+/// Of more changed rows at once, all are brought in order anew.
+const RANKED_ONE_BY_ONE: usize = 1_000;
 const OWNER: [&str; 3] = ["tenant", "visibility", "created_by"];
+
+/// Whether rows make sets by what stands in a column; what differs from row to row makes none.
+fn is_value(column: &ColumnDef) -> bool {
+    let is_text = matches!(column.kind, Kind::Text | Kind::Texts);
+    is_text && !column.sorted && column.name != "id"
+}
 
 /// Views whose lists are narrowed by labels.
 pub fn are_kept(view: View) -> bool {
@@ -57,29 +72,18 @@ pub struct Sets {
     free_values: Vec<u32>,
     /// Values by row.
     held: Vec<Box<[u32]>>,
+    orders: Orders,
     changed: i64,
     known: i64,
 }
 
 impl Sets {
-    /// The rows of a view, as a reader of the present sees them; nothing for views that are not
-    /// kept like this.
+    /// The rows of a view that is kept like this, as a reader of the present sees them.
     ///
     /// # Errors
     /// Database errors.
-    pub async fn load<C: Connection>(
-        reader: &Reader<C>,
-        view: View,
-    ) -> Result<Option<Self>, Error> {
-        if !are_kept(view) {
-            return Ok(None);
-        }
-        let own = view.def().columns.iter();
-        let own = own.filter(|column| {
-            let is_value = matches!(column.kind, Kind::Text | Kind::Texts);
-            // what differs from row to row makes no sets
-            is_value && !column.sorted && column.name != "id"
-        });
+    pub async fn load<C: Connection>(reader: &Reader<C>, view: View) -> Result<Self, Error> {
+        let own = view.def().columns.iter().filter(|column| is_value(column));
         let owner = OWNER.iter().map(|name| (*name, Kind::Text));
         let mut sets = Self {
             view,
@@ -98,6 +102,7 @@ impl Sets {
             values: Vec::new(),
             free_values: Vec::new(),
             held: Vec::new(),
+            orders: Orders::new(reader, view).await?,
             changed: 0,
             known: 0,
         };
@@ -114,8 +119,16 @@ impl Sets {
                 _ => break,
             }
         }
+        sets.rank_all();
         sets.known = reader.head();
-        Ok(Some(sets))
+        Ok(sets)
+    }
+
+    /// Pages of more rows than this are found in the order of all rows.
+    #[must_use]
+    pub fn sorting_at_most(mut self, rows: u64) -> Self {
+        self.orders.sorted_max = rows;
+        self
     }
 
     /// Takes in what has changed up to what a reader of the present sees.
@@ -129,20 +142,30 @@ impl Sets {
              v.valid_to > $1",
             self.view.name()
         );
-        for row in reader.fetch(&gone, &[&self.known]).await? {
+        let gone = reader.fetch(&gone, &[&self.known]).await?;
+        let now = format!("{} AND v.valid_from > $1", self.table());
+        let now = reader.fetch(&now, &[&self.known]).await?;
+        if gone.len() + now.len() > RANKED_ONE_BY_ONE {
+            self.orders.loosen();
+        }
+        for row in gone {
             self.remove(row.try_get(0)?);
             self.changed = self.changed.max(row.try_get(1)?);
         }
-        let now = format!("{} AND v.valid_from > $1", self.table());
-        for row in reader.fetch(&now, &[&self.known]).await? {
+        for row in now {
             self.put(&row)?;
+        }
+        if !self.is_ranked() {
+            self.rank_all();
         }
         self.known = reader.head();
         Ok(())
     }
 
     fn table(&self) -> String {
-        let names = self.columns.iter().map(|c| format!(", v.\"{}\"", c.name));
+        let names = self.columns.iter().map(|column| column.name);
+        let names = names.chain(self.orders.names());
+        let names = names.map(|name| format!(", v.\"{name}\""));
         format!(
             "SELECT v.key, v.valid_from{} FROM {LIVE}.{} v WHERE v.valid_to = {FOREVER}",
             names.collect::<String>(),
@@ -164,6 +187,9 @@ impl Sets {
         let Some(number) = self.numbers.remove(key) else {
             return;
         };
+        if self.is_ranked() {
+            self.unrank(number);
+        }
         self.rows.remove(number);
         for id in std::mem::take(&mut self.held[number as usize]) {
             let value = &mut self.values[id as usize];
@@ -183,6 +209,7 @@ impl Sets {
         let number = self.free.pop().unwrap_or_else(|| {
             self.keys.push("".into());
             self.held.push(Box::default());
+            self.orders.grow();
             numbered(self.keys.len() - 1)
         });
         let key: Arc<str> = key.into();
@@ -209,6 +236,11 @@ impl Sets {
             self.values[*id as usize].rows.insert(number);
         }
         self.held[number as usize] = held.into();
+        let begin = self.columns.len() + 2;
+        self.orders.put(number as usize, row, begin)?;
+        if self.is_ranked() {
+            self.rank(number);
+        }
         Ok(())
     }
 
@@ -248,9 +280,11 @@ impl Sets {
 
     /// Their keys.
     pub fn keys(&self, rows: &RoaringBitmap) -> Vec<String> {
-        rows.iter()
-            .map(|row| self.keys[row as usize].to_string())
-            .collect()
+        rows.iter().map(|row| self.key(row)).collect()
+    }
+
+    fn key(&self, row: u32) -> String {
+        self.keys[row as usize].to_string()
     }
 
     /// As `query::visible` has the database decide it.
@@ -287,14 +321,18 @@ impl Sets {
         ids.map(|id| &self.values[*id as usize].rows).union()
     }
 
-    fn column(&self, field: &str, wanted: Kind) -> Option<usize> {
+    /// The column that conditions and orders in SQL take a field from.
+    fn column_of<'f>(&self, field: &'f str) -> Option<&'f str> {
         let def = self.view.def();
-        // as conditions in SQL take them
         let field_of = def.field(field).filter(|field| field.is_filterable());
-        let name = match field_of {
-            Some(field) => field.column?,
-            None => field,
-        };
+        match field_of {
+            Some(field) => field.column,
+            None => Some(field),
+        }
+    }
+
+    fn column(&self, field: &str, wanted: Kind) -> Option<usize> {
+        let name = self.column_of(field)?;
         let mut columns = self.columns.iter();
         columns.position(|column| column.name == name && column.kind == wanted)
     }

@@ -23,8 +23,8 @@ pub struct Kept {
     pub position: i64,
 }
 
-/// Lists of which it is kept where their rows stand.
-const MARKED_MAX: u64 = 1_000;
+/// What may be kept of where the rows of lists stand.
+const MARKS_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Where rows of a list stand, so that a page far inside it is found from one nearby.
 #[derive(Debug, Clone)]
@@ -33,6 +33,19 @@ pub enum Marks {
     Asked(i64),
     /// In even distances, at this position.
     Known(i64, Arc<[Place]>),
+}
+
+impl Marks {
+    /// About how many bytes they take.
+    fn size(&self, key: &str) -> u32 {
+        let places = match self {
+            Self::Asked(_) => &[],
+            Self::Known(_, places) => &places[..],
+        };
+        let texts = places.iter().flat_map(|place| &place.0);
+        let texts = texts.map(|text| size_of::<String>() + text.as_ref().map_or(0, String::len));
+        u32::try_from(key.len() + texts.sum::<usize>()).unwrap_or(u32::MAX)
+    }
 }
 
 /// Totals of lists kept.
@@ -55,13 +68,18 @@ impl Default for Remembered {
         };
         let answers = moka::sync::Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
+            // what is asked again and again is not to wait behind what was asked once
+            .eviction_policy(moka::policy::EvictionPolicy::lru())
             .weigher(weigh)
             .build();
         Self {
             answers,
             totals: moka::sync::Cache::new(TOTALS_MAX),
             counts: moka::sync::Cache::new(TOTALS_MAX),
-            marks: moka::sync::Cache::new(MARKED_MAX),
+            marks: moka::sync::Cache::builder()
+                .max_capacity(MARKS_BYTES_MAX)
+                .weigher(|key: &String, marks: &Marks| marks.size(key))
+                .build(),
             marking: Mutex::default(),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use stratalog_projections::{
     ListQuery, View,
-    sets::{self, Sets},
+    sets::{self, Rows, Sets},
 };
 use tokio::sync::RwLock;
 
@@ -17,13 +17,24 @@ use crate::{error::Error, store::View as Reader};
 /// Keys told with a total; more rows are found faster in the order of the list.
 const TOLD_MAX: u64 = 1_000;
 
-/// What a query admits, pages aside.
+/// Which rows a query admits.
+#[derive(Debug)]
+pub enum Keys {
+    /// Those of its page, in order.
+    Page(Vec<String>),
+    /// All of them, pages aside, as these are few.
+    All(Vec<String>),
+    /// Too many to be told.
+    Untold,
+}
+
+/// What a query admits.
 #[derive(Debug)]
 pub struct Chosen {
-    /// How many rows.
+    /// How many rows, pages aside.
     pub total: i64,
-    /// Their keys, where they are few.
-    pub keys: Option<Vec<String>>,
+    /// Which.
+    pub keys: Keys,
 }
 
 /// Sets of a view, and which log they are of.
@@ -64,10 +75,46 @@ impl Selections {
         reader: &Reader,
         query: &ListQuery,
     ) -> Result<Option<Chosen>, Error> {
+        self.ask((changes, reader), query, |sets, rows| Chosen {
+            total: total(&rows),
+            keys: match sets.page(query, &rows) {
+                Some(page) => Keys::Page(page),
+                None if rows.len() <= TOLD_MAX => Keys::All(sets.keys(&rows)),
+                None => Keys::Untold,
+            },
+        })
+        .await
+    }
+
+    /// How many rows that is.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn count(
+        &self,
+        changes: &Changes,
+        reader: &Reader,
+        query: &ListQuery,
+    ) -> Result<Option<i64>, Error> {
+        self.ask((changes, reader), query, |_, rows| total(&rows))
+            .await
+    }
+
+    async fn ask<T>(
+        &self,
+        (changes, reader): (&Changes, &Reader),
+        query: &ListQuery,
+        answer: impl Fn(&Sets, Rows) -> T,
+    ) -> Result<Option<T>, Error> {
         let (view, head) = (query.view, reader.head());
         if !sets::are_kept(view) {
             return Ok(None);
         }
+        let answer = |sets: &Sets| {
+            // the sets may be ahead of the reader
+            let rows = (sets.changed() <= head).then(|| sets.chosen(query))??;
+            Some(answer(sets, rows))
+        };
         let kept = &self.views[view as usize];
         let log: Log = (changes.epoch(), self.replaced.load(Ordering::Acquire));
         let is_current = |of: &Of| {
@@ -77,7 +124,7 @@ impl Selections {
         if let Some(of) = &*kept.read().await
             && is_current(of)
         {
-            return Ok(choose(&of.sets, query, head));
+            return Ok(answer(&of.sets));
         }
         let mut kept = kept.write().await;
         let before = kept.take();
@@ -86,15 +133,15 @@ impl Selections {
                 if !is_current(&of) {
                     Box::pin(of.sets.refresh(reader)).await?;
                 }
-                Some(of)
+                of
             }
-            None => Box::pin(Sets::load(reader, view))
-                .await?
-                .map(|sets| Of { sets, log }),
+            None => {
+                let sets = Box::pin(Sets::load(reader, view)).await?;
+                Of { sets, log }
+            }
         };
-        let chosen = of.as_ref().and_then(|of| choose(&of.sets, query, head));
-        *kept = of;
-        Ok(chosen)
+        let of = kept.insert(of);
+        Ok(answer(&of.sets))
     }
 
     /// The log was replaced: what is known of it is void.
@@ -103,15 +150,6 @@ impl Selections {
     }
 }
 
-fn choose(sets: &Sets, query: &ListQuery, head: i64) -> Option<Chosen> {
-    // the sets may be ahead of the reader
-    if sets.changed() > head {
-        return None;
-    }
-    let rows = sets.chosen(query)?;
-    let is_told = rows.len() <= TOLD_MAX;
-    Some(Chosen {
-        total: i64::try_from(rows.len()).unwrap_or(i64::MAX),
-        keys: is_told.then(|| sets.keys(&rows)),
-    })
+fn total(rows: &Rows) -> i64 {
+    i64::try_from(rows.len()).unwrap_or(i64::MAX)
 }

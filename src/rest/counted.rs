@@ -3,7 +3,11 @@
 use stratalog_projections::{Condition, ListQuery, Listed, StoredRow};
 
 use super::{Request, marks};
-use crate::{context::Chosen, error::Error, store::View};
+use crate::{
+    context::{Chosen, Keys},
+    error::Error,
+    store::View,
+};
 
 /// A page with the exact total.
 ///
@@ -14,21 +18,60 @@ pub(super) async fn list<B>(
     view: &View,
     query: &ListQuery,
 ) -> Result<Listed, Error> {
-    if let Some(Chosen { total, keys }) = chosen(req, view, query).await? {
+    if is_present(view)
+        && let (changes, selections) = (&req.ctx.changes, &req.ctx.selections)
+        && let Some(Chosen { total, keys }) = selections.chosen(changes, view, query).await?
+    {
         let rows = match keys {
-            Some(keys) if keys.is_empty() => Vec::new(),
-            Some(keys) => {
-                let mut of_keys = query.clone();
-                of_keys.conditions = vec![Condition::Keys(keys)];
-                Box::pin(view.select(&of_keys)).await?
-            }
-            None => page(req, view, query).await?,
+            Keys::Page(keys) => of_keys(view, keys, whole(query)).await?,
+            Keys::All(keys) => of_keys(view, keys, query.clone()).await?,
+            Keys::Untold => page(req, view, query).await?,
         };
         return Ok(Listed { rows, total });
     }
-    let rows = async { page(req, view, query).await };
-    let (rows, total) = futures::try_join!(rows, count(req, view, query))?;
+    if query.after.is_some() || remembered(req, view, query).is_some() {
+        let rows = async { page(req, view, query).await };
+        let (rows, total) = futures::try_join!(rows, total(req, view, query))?;
+        return Ok(Listed { rows, total });
+    }
+    // one row more: where there is none, this is the last page, and nothing needs to be counted
+    let size = query.size.and_then(|size| usize::try_from(size).ok());
+    let mut wanted = query.clone();
+    wanted.size = query.size.map(|size| size.saturating_add(1));
+    let mut rows = page(req, view, &wanted).await?;
+    let is_last = size.is_none_or(|size| rows.len() <= size);
+    let total = match i64::try_from(rows.len()) {
+        Ok(found) if is_last && (found > 0 || query.offset == 0) => {
+            let total = query.offset.saturating_add(found);
+            remember(req, view, query, total);
+            total
+        }
+        _ => total(req, view, query).await?,
+    };
+    rows.truncate(size.unwrap_or(usize::MAX));
     Ok(Listed { rows, total })
+}
+
+/// Rows by their keys, in the order of the list.
+async fn of_keys(
+    view: &View,
+    keys: Vec<String>,
+    mut query: ListQuery,
+) -> Result<Vec<StoredRow>, Error> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    query.conditions = vec![Condition::Keys(keys)];
+    Ok(Box::pin(view.select(&query)).await?)
+}
+
+/// The same query, pages aside.
+fn whole(query: &ListQuery) -> ListQuery {
+    ListQuery {
+        offset: 0,
+        size: None,
+        ..query.clone()
+    }
 }
 
 async fn page<B>(
@@ -40,17 +83,9 @@ async fn page<B>(
     Ok(Box::pin(view.select(&query)).await?)
 }
 
-/// What the sets in memory say, of the present.
-async fn chosen<B>(
-    req: &Request<B>,
-    view: &View,
-    query: &ListQuery,
-) -> Result<Option<Chosen>, Error> {
-    if view.position() < view.head() {
-        return Ok(None);
-    }
-    let changes = &req.ctx.changes;
-    req.ctx.selections.chosen(changes, view, query).await
+/// Whether somebody looks at the newest state; nothing is kept of others.
+fn is_present(view: &View) -> bool {
+    view.position() >= view.head()
 }
 
 /// How many rows a query admits, pages aside.
@@ -62,26 +97,47 @@ pub(super) async fn count<B>(
     view: &View,
     query: &ListQuery,
 ) -> Result<i64, Error> {
-    let (ctx, head) = (&req.ctx, view.head());
-    if view.position() < head {
-        return Ok(view.count(query).await?);
+    let (changes, selections) = (&req.ctx.changes, &req.ctx.selections);
+    if is_present(view)
+        && let Some(total) = selections.count(changes, view, query).await?
+    {
+        return Ok(total);
     }
-    if let Some(chosen) = chosen(req, view, query).await? {
-        return Ok(chosen.total);
+    total(req, view, query).await
+}
+
+/// The database's count, or what is remembered of it.
+async fn total<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Result<i64, Error> {
+    if let Some(total) = remembered(req, view, query) {
+        return Ok(total);
     }
+    let total = view.count(query).await?;
+    remember(req, view, query, total);
+    Ok(total)
+}
+
+fn key<B>(req: &Request<B>, query: &ListQuery) -> String {
     let ListQuery {
-        view: of,
+        view,
         scope,
         conditions,
         ..
     } = query;
-    let key = format!("{} {of:?} {scope:?} {conditions:?}", ctx.changes.epoch());
-    if let Some((total, position)) = ctx.remembered.total(&key)
-        && ctx.changes.none_since(position, &[*of], head)
-    {
-        return Ok(total);
+    let epoch = req.ctx.changes.epoch();
+    format!("{epoch} {view:?} {scope:?} {conditions:?}")
+}
+
+/// A total that still holds.
+fn remembered<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Option<i64> {
+    let (ctx, head) = (&req.ctx, view.head());
+    let (total, position) = ctx.remembered.total(&key(req, query))?;
+    let holds = is_present(view) && ctx.changes.none_since(position, &[query.view], head);
+    holds.then_some(total)
+}
+
+fn remember<B>(req: &Request<B>, view: &View, query: &ListQuery, total: i64) {
+    if is_present(view) {
+        let key = key(req, query);
+        req.ctx.remembered.keep_total(key, total, view.head());
     }
-    let total = view.count(query).await?;
-    ctx.remembered.keep_total(key, total, head);
-    Ok(total)
 }

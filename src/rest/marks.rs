@@ -8,7 +8,7 @@ use super::Request;
 use crate::{context::Marks, error::Error, store::View};
 
 /// Rows between two marks, and the fewest that are worth it.
-const EVERY: i64 = 1_000;
+const EVERY: i64 = 200;
 
 /// The same page, with fewer rows to skip. Marks are made when such a page is asked for again while
 /// the list is as it was: on a list that always changes they would cost more than they save.

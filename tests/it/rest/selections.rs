@@ -2,8 +2,11 @@
 use std::collections::BTreeSet;
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use stratalog::log::{Append, NewEvent};
-use stratalog_projections::{At, Condition, ListQuery, Scope, View};
+use stratalog::{
+    context::Keys,
+    log::{Append, NewEvent},
+};
+use stratalog_projections::{At, Condition, ListQuery, Scope, Sort, View, sets::Sets};
 use stratalog_schema::{
     Category, Event, Meta, StreamId,
     events::{self, DeploymentChanged, DeploymentCreated, DeploymentDeleted, Label, Labels},
@@ -17,6 +20,14 @@ const VISIBILITIES: [&str; 3] = ["private", "tenant", "global"];
 const KEYS: [&str; 3] = ["env", "team", "env-b"];
 const VALUES: [&str; 3] = ["a", "b", "=c"];
 const BLUEPRINTS: [&str; 2] = ["b1", "b2"];
+const SORTS: [&str; 6] = [
+    "created_at",
+    "display_name",
+    "blueprint_id",
+    "site_name",
+    "tenant_name",
+    "updated_at",
+];
 const STEPS: usize = 300;
 
 /// Chance, and the deployments that are there.
@@ -120,6 +131,14 @@ impl Random {
         for _ in 0..self.0.random_range(0..4) {
             query = query.with(self.condition(1));
         }
+        for _ in 0..self.0.random_range(0..3) {
+            query.sort.push(Sort {
+                field: self.one(&SORTS),
+                descending: self.0.random_bool(0.5),
+            });
+        }
+        query.offset = self.0.random_range(0..6);
+        query.size = self.0.random_bool(0.8).then(|| self.0.random_range(0..8));
         query
     }
 }
@@ -131,7 +150,12 @@ async fn sets_of_rows_are_what_the_database_says() {
     let seed = rand::random::<u64>();
     println!("seed {seed}");
     let mut random = Random(StdRng::seed_from_u64(seed), BTreeSet::new());
-    let mut found = 0;
+    let (mut found, mut walked) = (0, 0);
+    let view = ctx.store.read(At::Now).await.unwrap();
+    let few = Sets::load(&view, View::Deployments).await.unwrap();
+    // as if a few rows were very many
+    let mut few = few.sorting_at_most(3);
+    drop(view.finish().await.unwrap());
     for _ in 0..STEPS {
         let events = (0..random.0.random_range(0..6)).map(|_| random.change());
         let append = Append {
@@ -146,15 +170,28 @@ async fn sets_of_rows_are_what_the_database_says() {
         let view = ctx.store.read(At::Now).await.unwrap();
         let chosen = ctx.selections.chosen(&ctx.changes, &view, &query).await;
         let chosen = chosen.unwrap().expect("sets can say");
-        let rows = view.pick(&query, &["id"]).await.unwrap();
+        let rows = view.select(&query).await.unwrap();
+        let total = view.count(&query).await.unwrap();
+        few.refresh(&view).await.unwrap();
         drop(view.finish().await.unwrap());
-        let expected: BTreeSet<String> = rows.into_iter().map(|(key, _)| key).collect();
-        let keys: BTreeSet<String> = chosen.keys.unwrap().into_iter().collect();
-        assert_eq!(keys, expected, "{query:?}");
-        assert_eq!(chosen.total, keys.len() as i64);
-        found += keys.len();
+        let expected: Vec<String> = rows.into_iter().map(|row| row.key).collect();
+        match chosen.keys {
+            Keys::Page(keys) => assert_eq!(keys, expected, "{query:?}"),
+            other => panic!("the page is not told, but {other:?}: {query:?}"),
+        }
+        assert_eq!(chosen.total, total, "{query:?}");
+        let chosen = few.chosen(&query).unwrap();
+        if let Some(page) = few.page(&query, &chosen) {
+            assert_eq!(page, expected, "{query:?}");
+            walked += usize::from(chosen.len() > 3 && !page.is_empty());
+        }
+        found += expected.len();
     }
     assert!(found > STEPS, "questions found something: {found}");
+    assert!(
+        walked > STEPS / 10,
+        "pages of many rows were found: {walked}"
+    );
     server.stop().await;
 }
 
