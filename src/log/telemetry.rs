@@ -6,14 +6,15 @@
 //! on single records unpack them all.
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use prost::Message as _;
 use regex::bytes::Regex;
 use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
 use tokio_postgres::types::ToSql;
 
 use self::{
+    entry::Entry,
     place::compare,
     walk::{Bound, Candidate, Walk},
 };
@@ -21,6 +22,7 @@ use super::segment;
 use crate::error::Error;
 
 mod counts;
+mod entry;
 mod place;
 mod walk;
 
@@ -28,6 +30,10 @@ mod walk;
 const FETCH: usize = 16;
 /// Records kept beyond those needed before the rest is dropped.
 const KEPT_MIN: usize = 4_096;
+
+/// Of how many records in a segment one at least is wanted, where the segment stays in memory with
+/// those that are.
+const SPARSE: usize = 4;
 
 /// References that may matter: what a question says of executions and their like, up to a position.
 const REFERENCES: &str = "\
@@ -173,34 +179,49 @@ impl Question {
         Ok(())
     }
 
-    fn hides(&self, position: i64, record: &TelemetryRecord) -> bool {
-        let hidden = self.hidden.get(&record.deployment_id);
-        let hides = |question: &Question| {
-            record.tenant == question.tenant && question.admits(position, record)
+    fn hides(&self, entry: &mut Entry) -> Result<bool, Error> {
+        let Ok(deployment) = std::str::from_utf8(&entry.head.deployment_id) else {
+            return Ok(false);
         };
-        hidden.is_some_and(|questions| questions.iter().any(hides))
+        let Some(hidden) = self.hidden.get(deployment) else {
+            return Ok(false);
+        };
+        for question in hidden {
+            if entry.head.tenant == question.tenant && question.admits(entry)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn admits(&self, position: i64, record: &TelemetryRecord) -> bool {
-        self.is_about(position, record) && !self.hides(position, record)
+    fn admits(&self, entry: &mut Entry) -> Result<bool, Error> {
+        Ok(self.is_about(entry)? && !self.hides(entry)?)
     }
 
-    fn is_about(&self, position: i64, record: &TelemetryRecord) -> bool {
-        let kind = if record.is_log {
-            self.logs
-        } else {
-            self.events
+    fn is_about(&self, entry: &mut Entry) -> Result<bool, Error> {
+        let Entry { position, head, .. } = &*entry;
+        let kind = if head.is_log { self.logs } else { self.events };
+        let among = |wanted: &Option<Vec<String>>, value: &Bytes| {
+            let is_one = |wanted: &Vec<String>| wanted.iter().any(|one| value == one);
+            wanted.as_ref().is_none_or(is_one)
         };
-        let among = |wanted: &Option<Vec<String>>, value: &String| {
-            wanted.as_ref().is_none_or(|wanted| wanted.contains(value))
-        };
-        kind && position <= self.upto
-            && (record.tenant == self.tenant || record.visibility == "global")
-            && among(&self.executions, &record.execution_id)
-            && among(&self.groups, &record.execution_group_id)
-            && among(&self.deployments, &record.deployment_id)
-            && among(&self.blueprints, &record.blueprint_id)
-            && self.tests.iter().all(|test| test(record))
+        let is_about = kind
+            && *position <= self.upto
+            && (head.tenant == self.tenant || head.visibility == "global")
+            && among(&self.executions, &head.execution_id)
+            && among(&self.groups, &head.execution_group_id)
+            && among(&self.deployments, &head.deployment_id)
+            && among(&self.blueprints, &head.blueprint_id);
+        if !is_about || self.tests.is_empty() {
+            return Ok(is_about);
+        }
+        let record = entry.decoded()?;
+        Ok(self.tests.iter().all(|test| test(record)))
+    }
+
+    /// Whether records are ordered by more than their heads.
+    fn is_by_text(&self) -> bool {
+        self.sort.iter().any(|(key, _)| matches!(key, Key::Text(_)))
     }
 
     /// The requested order, then time and position in the same direction.
@@ -283,20 +304,20 @@ impl Question {
             let (records, skipped) = self.in_time(view, bound, &order).await?;
             return Ok(Page {
                 counts: Some(counts),
-                ..self.page(records, self.offset - skipped, total)
+                ..self.page(records, self.offset - skipped, total)?
             });
         }
         let (records, total) = self.among_all(view, &order).await?;
-        Ok(self.page(records, self.offset, total))
+        self.page(records, self.offset, total)
     }
 
-    fn page(&self, records: Vec<Found>, offset: usize, total: usize) -> Page {
+    fn page(&self, records: Vec<Entry>, offset: usize, total: usize) -> Result<Page, Error> {
         let records = records.into_iter().skip(offset).take(self.size);
-        Page {
-            records: records.collect(),
+        Ok(Page {
+            records: records.map(Entry::into_found).collect::<Result<_, _>>()?,
             total,
             counts: None,
-        }
+        })
     }
 
     /// The first records by time: segments come in the order of what they can hold, until no later
@@ -307,11 +328,11 @@ impl Question {
         view: &Reader<C>,
         bound: Bound,
         order: &[(Key, bool)],
-    ) -> Result<(Vec<Found>, usize), Error> {
+    ) -> Result<(Vec<Entry>, usize), Error> {
         let mut walk = Walk::new(bound);
         let skipped = self.pass_over(&mut walk, view).await?;
         let needed = (self.offset - skipped).saturating_add(self.size);
-        let mut kept: Vec<Found> = Vec::new();
+        let mut kept: Vec<Entry> = Vec::new();
         loop {
             if kept.len() >= needed {
                 cut(&mut kept, order, needed);
@@ -373,9 +394,9 @@ impl Question {
         &self,
         view: &Reader<C>,
         order: &[(Key, bool)],
-    ) -> Result<(Vec<Found>, usize), Error> {
+    ) -> Result<(Vec<Entry>, usize), Error> {
         let needed = self.offset.saturating_add(self.size);
-        let mut kept: Vec<Found> = Vec::new();
+        let mut kept: Vec<Entry> = Vec::new();
         let mut seen = 0;
         let mut candidates = self.candidates(view, None).await?;
         candidates.retain(|candidate| self.holds(candidate) > 0);
@@ -396,37 +417,53 @@ impl Question {
         &self,
         view: &Reader<C>,
         of: &[Candidate],
-    ) -> Result<Vec<Found>, Error> {
-        let mut found = bodies(view, of, &self.marks).await?;
-        found.retain(|(position, record)| self.admits(*position, record));
-        Ok(found)
+    ) -> Result<Vec<Entry>, Error> {
+        let is_by_text = self.is_by_text();
+        let admits = |entry: &mut Entry| {
+            let admits = self.admits(entry)?;
+            if admits && is_by_text {
+                entry.decoded()?;
+            }
+            Ok(admits)
+        };
+        entries((view, of), &self.marks, admits).await
     }
 }
 
-/// The records of some segments, but for those without one of the marks.
-async fn bodies<C: Connection>(
-    view: &Reader<C>,
-    of: &[Candidate],
+/// The records of some segments that are admitted, but for those without one of the marks.
+async fn entries<C: Connection>(
+    (view, of): (&Reader<C>, &[Candidate]),
     marks: &[Regex],
-) -> Result<Vec<Found>, Error> {
+    admits: impl Fn(&mut Entry) -> Result<bool, Error>,
+) -> Result<Vec<Entry>, Error> {
     let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
     let rows = view.fetch(BODIES, &[&positions]).await?;
     let mut found = Vec::new();
     for row in rows {
         let first: i64 = row.try_get(0)?;
-        let plain = segment::plain(row.try_get(1)?)?;
+        let plain = Bytes::from(segment::plain(row.try_get(1)?)?);
+        let (before, mut held) = (found.len(), 0);
         for (position, data) in (first..).zip(segment::records(&plain)) {
             let data = data?;
+            held += 1;
             if marks.iter().all(|mark| mark.is_match(data)) {
-                let record = TelemetryRecord::decode(data).map_err(Error::internal)?;
-                found.push((position, record));
+                let mut entry = Entry::new(position, plain.slice_ref(data))?;
+                if admits(&mut entry)? {
+                    found.push(entry);
+                }
+            }
+        }
+        // a few records are not to keep all of the segment in memory
+        if (found.len() - before) * SPARSE < held {
+            for entry in &mut found[before..] {
+                entry.detach()?;
             }
         }
     }
     Ok(found)
 }
 
-fn cut(kept: &mut Vec<Found>, order: &[(Key, bool)], needed: usize) {
+fn cut(kept: &mut Vec<Entry>, order: &[(Key, bool)], needed: usize) {
     kept.sort_by(|a, b| compare(a, b, order));
     kept.truncate(needed);
 }

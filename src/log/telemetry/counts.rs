@@ -1,7 +1,7 @@
 //! How many records match, by what references count: no segment is unpacked for it.
 use stratalog_projections::{Connection, Reader};
 
-use super::{FETCH, Question, REFERENCES, bodies};
+use super::{FETCH, Question, REFERENCES, entries, entry::Entry};
 use crate::error::Error;
 
 /// Where the segment ends that the position is in, if it is in one.
@@ -96,10 +96,8 @@ impl Question {
         let candidates = of_hidden.candidates(view, None).await?;
         let mut count = 0;
         for few in candidates.chunks(FETCH) {
-            for (position, record) in bodies(view, few, &[]).await? {
-                let is_hidden = self.hides(position, &record) && self.is_about(position, &record);
-                count += usize::from(is_hidden);
-            }
+            let is_hidden = |entry: &mut Entry| Ok(self.hides(entry)? && self.is_about(entry)?);
+            count += entries((view, few), &[], is_hidden).await?.len();
         }
         Ok(count)
     }

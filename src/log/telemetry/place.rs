@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     Found, Key, Question,
+    entry::Entry,
     walk::{Bound, Candidate},
 };
 
@@ -15,12 +16,21 @@ enum Value<'a> {
 }
 
 impl Key {
-    fn value<'a>(&self, (position, record): &'a Found) -> Value<'a> {
+    fn value<'a>(&self, entry: &'a Entry) -> Value<'a> {
         match self {
-            Self::Timestamp => Value::Int(record.timestamp_us),
-            Self::ReportedTimestamp => Value::Int(record.reported_timestamp_us),
-            Self::Position => Value::Int(*position),
-            Self::Text(field) => Value::Text(field(record)),
+            Self::Timestamp => Value::Int(entry.head.timestamp_us),
+            Self::ReportedTimestamp => Value::Int(entry.head.reported_timestamp_us),
+            Self::Position => Value::Int(entry.position),
+            Self::Text(field) => Value::Text(entry.whole.as_deref().map_or("", *field)),
+        }
+    }
+
+    fn text(&self, (position, record): &Found) -> String {
+        match self {
+            Self::Timestamp => record.timestamp_us.to_string(),
+            Self::ReportedTimestamp => record.reported_timestamp_us.to_string(),
+            Self::Position => position.to_string(),
+            Self::Text(field) => field(record).to_owned(),
         }
     }
 
@@ -40,7 +50,7 @@ fn directed(ordering: Ordering, descending: bool) -> Ordering {
     }
 }
 
-pub(super) fn compare(a: &Found, b: &Found, order: &[(Key, bool)]) -> Ordering {
+pub(super) fn compare(a: &Entry, b: &Entry, order: &[(Key, bool)]) -> Ordering {
     let by = order
         .iter()
         .map(|(key, descending)| directed(key.value(a).cmp(&key.value(b)), *descending));
@@ -51,11 +61,7 @@ impl Question {
     /// What a record is ordered by: the place behind it.
     pub fn place(&self, found: &Found) -> Vec<Option<String>> {
         let order = self.order();
-        let texts = order.iter().map(|(key, _)| match key.value(found) {
-            Value::Int(number) => number.to_string(),
-            Value::Text(text) => text.to_owned(),
-        });
-        texts.map(Some).collect()
+        order.iter().map(|(key, _)| Some(key.text(found))).collect()
     }
 
     /// Lets the page begin behind a place. False when it is none in this order.
@@ -72,12 +78,12 @@ impl Question {
     }
 
     /// Whether a record comes behind the place where the page begins.
-    pub(super) fn is_behind(&self, found: &Found, order: &[(Key, bool)]) -> bool {
+    pub(super) fn is_behind(&self, entry: &Entry, order: &[(Key, bool)]) -> bool {
         let Some(place) = &self.behind else {
             return true;
         };
         let by = order.iter().zip(place).map(|((key, descending), text)| {
-            let ordering = Some(key.value(found)).cmp(&key.parse(text));
+            let ordering = Some(key.value(entry)).cmp(&key.parse(text));
             directed(ordering, *descending)
         });
         by.fold(Ordering::Equal, Ordering::then).is_gt()

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 use stratalog_projections::{Connection, Reader};
 
-use super::{FETCH, Found, Key, Question};
+use super::{FETCH, Key, Question, entry::Entry};
 use crate::error::Error;
 
 /// Segments asked for at first when they come in order; each further page is twice as large.
@@ -55,19 +55,19 @@ impl Bound {
     /// records kept, which are as many as needed.
     pub(super) fn is_complete(
         self,
-        kept: &[Found],
+        kept: &[Entry],
         needed: usize,
         next: Option<&Candidate>,
     ) -> bool {
-        let Some((_, worst)) = needed.checked_sub(1).and_then(|at| kept.get(at)) else {
+        let Some(worst) = needed.checked_sub(1).and_then(|at| kept.get(at)) else {
             return needed == 0;
         };
         let Some(next) = next else {
             return true;
         };
         let worst_us = match self.is_reported {
-            true => worst.reported_timestamp_us,
-            false => worst.timestamp_us,
+            true => worst.head.reported_timestamp_us,
+            false => worst.head.timestamp_us,
         };
         let next_us = next.times[self.edge].timestamp_micros();
         match self.is_descending {

@@ -5,8 +5,8 @@ mod question;
 use std::{fmt::Write as _, sync::Arc};
 
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use stratalog_projections::At;
 use stratalog_schema::time::wire_us;
 use uuid::Uuid;
@@ -101,7 +101,7 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
         if i > 0 {
             text.push(',');
         }
-        let item = item(found).to_string();
+        let item = serde_json::to_string(&item(found)).map_err(Error::internal)?;
         match &include {
             Some(include) => text.push_str(&include.project(&item)?),
             None => text.push_str(&item),
@@ -132,51 +132,83 @@ async fn ask(req: &Request, view: &View, question: &mut Question) -> Result<Page
     Ok(page)
 }
 
-fn or_null(text: &str) -> Value {
-    if text.is_empty() {
-        Value::Null
-    } else {
-        json!(text)
-    }
+fn or_null(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// An item as the wire shows it.
-fn item((position, record): &Found) -> Value {
-    let causes = record
-        .error_causes_json
-        .as_ref()
-        .and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let mut item = json!({
-        "_storage_id": position,
-        "timestamp": wire_us(record.timestamp_us),
-        "reported_timestamp": wire_us(record.reported_timestamp_us),
-        "blueprint_id": or_null(&record.blueprint_id),
-        "deployment_id": or_null(&record.deployment_id),
-        "deployment_display_name": or_null(&record.deployment_display_name),
-        "execution_id": or_null(&record.execution_id),
-        "execution_group_id": or_null(&record.execution_group_id),
-        "workflow_id": or_null(&record.workflow_id),
-        "message": record.message,
-        "error_causes": causes,
-        "operation": record.operation,
-        "source_id": record.source_id,
-        "target_id": record.target_id,
-        "manager_name": record.manager_name,
-        "agent_name": record.agent_name,
-        "node_instance_id": record.node_instance_id,
-        "node_name": record.node_name,
-    });
-    if let Some(fields) = item.as_object_mut() {
-        if record.is_log {
-            fields.insert("logger".to_owned(), json!(record.logger));
-            fields.insert("level".to_owned(), json!(record.level));
-            fields.insert("type".to_owned(), json!("cloudify_log"));
-        } else {
-            fields.insert("event_type".to_owned(), json!(record.event_type));
-            fields.insert("type".to_owned(), json!("cloudify_event"));
-        }
+#[derive(Debug, Serialize)]
+struct Item<'r> {
+    _storage_id: i64,
+    timestamp: String,
+    reported_timestamp: String,
+    blueprint_id: Option<&'r str>,
+    deployment_id: Option<&'r str>,
+    deployment_display_name: Option<&'r str>,
+    execution_id: Option<&'r str>,
+    execution_group_id: Option<&'r str>,
+    workflow_id: Option<&'r str>,
+    message: &'r str,
+    error_causes: Option<&'r RawValue>,
+    operation: Option<&'r str>,
+    source_id: Option<&'r str>,
+    target_id: Option<&'r str>,
+    manager_name: Option<&'r str>,
+    agent_name: Option<&'r str>,
+    node_instance_id: Option<&'r str>,
+    node_name: Option<&'r str>,
+    #[serde(flatten)]
+    kind: Kind<'r>,
+}
+
+/// What only logs have, or only events.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Kind<'r> {
+    Log {
+        logger: &'r str,
+        level: &'r str,
+        r#type: &'static str,
+    },
+    Event {
+        event_type: &'r str,
+        r#type: &'static str,
+    },
+}
+
+fn item((position, record): &Found) -> Item<'_> {
+    let causes = record.error_causes_json.as_deref();
+    Item {
+        _storage_id: *position,
+        timestamp: wire_us(record.timestamp_us),
+        reported_timestamp: wire_us(record.reported_timestamp_us),
+        blueprint_id: or_null(&record.blueprint_id),
+        deployment_id: or_null(&record.deployment_id),
+        deployment_display_name: or_null(&record.deployment_display_name),
+        execution_id: or_null(&record.execution_id),
+        execution_group_id: or_null(&record.execution_group_id),
+        workflow_id: or_null(&record.workflow_id),
+        message: &record.message,
+        error_causes: causes.and_then(|text| serde_json::from_str(text).ok()),
+        operation: record.operation.as_deref(),
+        source_id: record.source_id.as_deref(),
+        target_id: record.target_id.as_deref(),
+        manager_name: record.manager_name.as_deref(),
+        agent_name: record.agent_name.as_deref(),
+        node_instance_id: record.node_instance_id.as_deref(),
+        node_name: record.node_name.as_deref(),
+        kind: match record.is_log {
+            true => Kind::Log {
+                logger: &record.logger,
+                level: &record.level,
+                r#type: "cloudify_log",
+            },
+            false => Kind::Event {
+                event_type: &record.event_type,
+                r#type: "cloudify_event",
+            },
+        },
     }
-    item
 }
 
 /// Body of `POST /events`.
