@@ -1,5 +1,11 @@
 //! One operation from its arrival to its response.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
@@ -24,8 +30,6 @@ const STARTED: &str = "started";
 /// Before asking again for an operation, after all that the session tried.
 const CLAIM_PAUSE: Duration = Duration::from_secs(2);
 const RESPONSE_SENT: &str = "response-sent";
-/// States after which nobody waits for a response any more.
-const FINISHED: [&str; 3] = ["succeeded", "failed", "rescheduled"];
 
 /// What is to be done about the message.
 #[derive(Debug, PartialEq)]
@@ -83,9 +87,14 @@ pub(super) async fn perform(
     };
     let bypass = context.bypass_maintenance == Some(true);
     let session = Session::new(worker.rest.clone(), token, &context.tenant.name, bypass);
-    match before(&session, &task).await {
+    let known = match task.task_id() {
+        // whoever claims it learns the rest
+        Some(_) if !workflow::is_one(context) => Ok(Before::Run { resume: false }),
+        _ => before(&session, &task).await,
+    };
+    match known {
         Ok(Before::Nobody) => Outcome::Silent,
-        Ok(Before::Run { stored, resume }) => {
+        Ok(Before::Run { resume }) => {
             let run = Run {
                 worker,
                 task: &task,
@@ -93,7 +102,7 @@ pub(super) async fn perform(
                 kill,
                 key,
                 message: message.unwrap_or_default(),
-                is_stored: stored,
+                is_stored: AtomicBool::new(false),
             };
             run.whole(resume).await
         }
@@ -106,54 +115,31 @@ pub(super) async fn perform(
 
 enum Before {
     Nobody,
-    Run { stored: bool, resume: bool },
+    Run { resume: bool },
 }
 
-/// Asks the manager whether the operation is still wanted, and whether it was begun before.
+/// Asks the manager whether what cannot be claimed is still wanted, and whether it was begun
+/// before.
 async fn before(session: &Session, task: &OperationTask) -> Result<Before, RestError> {
-    if let Some(execution) = task.context.execution_id.as_deref() {
-        match session.get(&["executions", execution], &[]).await {
-            Ok(found) if status(&found, "status") == Some("cancelled") => {
-                return Ok(Before::Nobody);
-            }
-            Ok(found) if workflow::is_one(&task.context) => {
-                return Ok(match status(&found, "status") {
-                    Some("terminated" | "failed" | "kill_cancelling") => Before::Nobody,
-                    status => Before::Run {
-                        stored: false,
-                        resume: status == Some(STARTED),
-                    },
-                });
-            }
-            Ok(_) => {}
-            Err(error) if gone(&error) => {
-                info!(execution, %error, "nobody waits for the operation");
-                return Ok(Before::Nobody);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let Some(id) = task.task_id() else {
-        return Ok(Before::Run {
-            stored: false,
-            resume: false,
-        });
+    let Some(execution) = task.context.execution_id.as_deref() else {
+        return Ok(Before::Run { resume: false });
     };
-    match session.get(&["operations", id], &[]).await {
-        Ok(found) => Ok(match status(&found, "state") {
-            Some(state) if FINISHED.contains(&state) => Before::Nobody,
-            state => Before::Run {
-                stored: true,
-                resume: matches!(state, Some(STARTED | RESPONSE_SENT)),
-            },
-        }),
-        // Some tasks are not stored; then there is nothing to keep up to date.
-        Err(error) if error.is_not_found() => Ok(Before::Run {
-            stored: false,
-            resume: false,
-        }),
-        Err(error) => Err(error),
-    }
+    let found = match session.get(&["executions", execution], &[]).await {
+        Ok(found) => found,
+        Err(error) if gone(&error) => {
+            info!(execution, %error, "nobody waits for the operation");
+            return Ok(Before::Nobody);
+        }
+        Err(error) => return Err(error),
+    };
+    let is_workflow = workflow::is_one(&task.context);
+    Ok(match status(&found, "status") {
+        Some("cancelled") => Before::Nobody,
+        Some("terminated" | "failed" | "kill_cancelling") if is_workflow => Before::Nobody,
+        status => Before::Run {
+            resume: is_workflow && status == Some(STARTED),
+        },
+    })
 }
 
 fn status<'a>(fields: &'a Value, name: &str) -> Option<&'a str> {
@@ -176,25 +162,28 @@ struct Run<'a> {
     kill: &'a CancellationToken,
     key: &'a str,
     message: &'a str,
-    is_stored: bool,
+    /// The manager knows the operation.
+    is_stored: AtomicBool,
 }
 
 impl Run<'_> {
     async fn whole(&self, resume: bool) -> Outcome {
-        match self.logged(resume).await {
-            Done::Killed => Outcome::Silent,
-            Done::Response(response) => {
-                // first, so that nobody sees an end whose result could still be lost
-                self.worker.outcomes.keep(self.key, &response).await;
-                self.mark(RESPONSE_SENT).await;
-                Outcome::Respond(response)
-            }
-        }
+        let (done, log) = self.logged(resume).await;
+        let Done::Response(response) = done else {
+            log.close().await;
+            return Outcome::Silent;
+        };
+        tokio::join!(log.close(), async {
+            // first, so that nobody sees an end whose result could still be lost
+            self.worker.outcomes.keep(self.key, &response).await;
+            self.mark(RESPONSE_SENT).await;
+        });
+        Outcome::Respond(response)
     }
 
     /// The operation does not fail for want of this state.
     async fn mark(&self, state: &str) {
-        if !self.is_stored {
+        if !self.is_stored.load(Ordering::Relaxed) {
             return;
         }
         let id = self.task.task_id().unwrap_or_default();
@@ -208,10 +197,9 @@ impl Run<'_> {
     /// interrupted. Without that nothing is begun: what could not be shown as started would be run
     /// again by the next worker. What it comes to instead, when it is not to be run here.
     async fn claim(&self, job: &mut Job) -> Result<(), Done> {
-        if !self.is_stored {
+        let Some(id) = self.task.task_id() else {
             return Ok(());
-        }
-        let id = self.task.task_id().unwrap_or_default();
+        };
         let claim = json!({
             "token": outcomes::token_digest(self.task),
             "message": self.message,
@@ -221,6 +209,7 @@ impl Run<'_> {
             let options = &self.worker.options;
             let error = match self.session.claim_operation(id, &claim, options).await {
                 Ok(resumes) => {
+                    self.is_stored.store(true, Ordering::Relaxed);
                     job.resume |= resumes;
                     return Ok(());
                 }
@@ -231,7 +220,12 @@ impl Run<'_> {
                     info!(operation = id, %error, "the operation is another's");
                     return Err(Done::Killed);
                 }
-                _ if gone(&error) => return Err(Done::Killed),
+                Some(StatusCode::UNAUTHORIZED) => {
+                    info!(operation = id, %error, "nobody waits for the operation");
+                    return Err(Done::Killed);
+                }
+                // some tasks are not stored; then there is nothing to keep up to date
+                Some(StatusCode::NOT_FOUND) => return self.unstored().await,
                 Some(status) if !status.is_server_error() => {
                     return Err(failed("CloudifyClientError", error.to_string()).into());
                 }
@@ -244,7 +238,17 @@ impl Run<'_> {
         }
     }
 
-    async fn logged(&self, resume: bool) -> Done {
+    /// An operation that the manager does not know is run as long as somebody waits for it.
+    async fn unstored(&self) -> Result<(), Done> {
+        match before(self.session, self.task).await {
+            Ok(Before::Run { .. }) => Ok(()),
+            Ok(Before::Nobody) => Err(Done::Killed),
+            Err(error) => Err(failed("CloudifyClientError", error.to_string()).into()),
+        }
+    }
+
+    /// What the operation comes to, and its log, which is not closed yet.
+    async fn logged(&self, resume: bool) -> (Done, OperationLog) {
         let tasks = &self.worker.tasks;
         let options = &self.worker.options;
         let log = OperationLog::open(tasks, self.session.clone(), options, &self.task.context);
@@ -256,9 +260,7 @@ impl Run<'_> {
             kill: self.kill.clone(),
             resume,
         };
-        let done = self.with_a_slot(job).await;
-        log.close().await;
-        done
+        (self.with_a_slot(job).await, log)
     }
 
     /// No more processes at once than allowed, however many messages a reconnect brings.

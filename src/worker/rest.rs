@@ -16,7 +16,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, time::Instant};
+use tokio::{io::AsyncWriteExt, sync::OnceCell, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -97,6 +97,8 @@ pub(super) struct Rest {
     chosen: AtomicUsize,
     /// Those that the manager's certificate may be signed with.
     authorities: Vec<Certificate>,
+    /// For what is fetched from anybody.
+    open: OnceCell<Client>,
     retry_limit: Duration,
     /// Ends the repeating, when the worker has to end.
     give_up: CancellationToken,
@@ -129,6 +131,7 @@ impl Rest {
         }
         Ok(Self {
             authorities,
+            open: OnceCell::new(),
             client: builder.build().map_err(RestError::Client)?,
             urls: urls
                 .iter()
@@ -162,22 +165,33 @@ impl Rest {
             url: url.to_owned(),
             source,
         };
-        let mut trusted = self.authorities.clone();
-        if let Some(pem) = ca_pem {
-            let given = Certificate::from_pem_bundle(pem.as_bytes());
-            trusted.extend(given.map_err(RestError::Client)?);
-        }
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .tls_certs_merge(trusted)
-            .build()
-            .map_err(RestError::Client)?;
+        let client = match ca_pem {
+            None => {
+                self.open
+                    .get_or_try_init(async || self.trusting(&[]))
+                    .await?
+            }
+            Some(pem) => {
+                let given = Certificate::from_pem_bundle(pem.as_bytes());
+                &self.trusting(&given.map_err(RestError::Client)?)?
+            }
+        };
         let response = client.get(url).send().await.map_err(unreachable)?;
         if response.status() != StatusCode::OK {
             return Err(refused(response).await);
         }
         response.bytes().await.map_err(RestError::Unreadable)
+    }
+
+    /// A client without our token that trusts this machine's authorities, the manager's, and more.
+    fn trusting(&self, more: &[Certificate]) -> Result<Client, RestError> {
+        let trusted = self.authorities.iter().chain(more);
+        Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .tls_certs_merge(trusted.cloned())
+            .build()
+            .map_err(RestError::Client)
     }
 }
 

@@ -19,6 +19,7 @@ use reqwest::{
     redirect::Policy,
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 
 use super::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, Rest, RestError, Session, Token};
 
@@ -173,6 +174,7 @@ impl Rest {
         }
         Ok(Self {
             authorities: Vec::new(),
+            open: OnceCell::new(),
             client: builder.build().map_err(RestError::Client)?,
             urls: address.urls(),
             chosen: AtomicUsize::default(),

@@ -155,23 +155,24 @@ impl State {
                 Some(status) => ok(json!({"id": id, "status": status})),
                 None => missing(),
             },
-            ("GET", ["operations", id]) => match self.operations.get(*id) {
-                Some(state) => ok(json!({"id": id, "state": state})),
-                None => missing(),
-            },
             ("PATCH", ["operations", _]) if self.deaf_to_claims && !body["claim"].is_null() => {
                 error(StatusCode::SERVICE_UNAVAILABLE, "not now")
             }
+            ("PATCH", ["operations", id]) if !self.operations.contains_key(*id) => missing(),
             ("PATCH", ["operations", id])
-                if !body["claim"].is_null() && self.taken.iter().any(|taken| taken == id) =>
+                if !body["claim"].is_null()
+                    && (self.taken.iter().any(|taken| taken == id)
+                        || self.operations[*id] == "succeeded") =>
             {
                 error(StatusCode::CONFLICT, "conflict_error")
             }
             ("PATCH", ["operations", id]) => {
+                let before = self.operations[*id].as_str();
+                let resumes = matches!(before, "started" | "response-sent");
                 let state = body["state"].as_str().unwrap_or_default().to_owned();
                 self.states.push(((*id).to_owned(), state.clone()));
                 self.operations.insert((*id).to_owned(), state);
-                ok(json!({}))
+                ok(json!({"resumes": resumes}))
             }
             ("GET", ["node-instances", id]) => self
                 .instances
