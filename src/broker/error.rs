@@ -27,3 +27,10 @@ pub enum Error {
     #[error(transparent)]
     Amqp(#[from] lapin::Error),
 }
+
+impl Error {
+    /// Whether there is no connection, so that trying again at once is in vain.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Down(_))
+    }
+}

@@ -24,6 +24,8 @@ const PREFETCH: u16 = 200;
 /// How much earlier than its sender a request is given up by the broker; milliseconds.
 const EXPIRES_BEFORE_MS: u64 = 200;
 
+/// How often something is sent before its sender hears of an error.
+const TRIES: usize = 3;
 /// How long a request waits for its connection.
 const CONNECTING_MAX: Duration = Duration::from_secs(10);
 
@@ -214,7 +216,25 @@ impl Peer {
         (exchange, routing_key): (&str, &str),
         body: &Value,
     ) -> Result<(), AskError> {
-        self.connected(CONNECTING_MAX).await;
+        let mut tries = 1;
+        loop {
+            self.connected(CONNECTING_MAX).await;
+            match self.tell_once((exchange, routing_key), body).await {
+                // a channel that ended takes with it what others had sent just before
+                Err(AskError::Broker(error)) if tries < TRIES && !error.is_down() => {
+                    debug!(exchange, %error, "an agent is told once more");
+                    tries += 1;
+                }
+                told => return told,
+            }
+        }
+    }
+
+    async fn tell_once(
+        &self,
+        (exchange, routing_key): (&str, &str),
+        body: &Value,
+    ) -> Result<(), AskError> {
         // an exchange that is not there would end the channel
         let topology = Topology::default().exchange(exchange, topology::Kind::Direct);
         self.broker.declare(&topology).await?;
