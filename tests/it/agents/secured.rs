@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     deployed,
-    installed::{APP, agents, blueprint},
+    installed::{self, agents},
     instance_of,
 };
 use crate::support::{
@@ -29,19 +29,7 @@ async fn encrypted(vhost: &str) -> Option<bool> {
 async fn a_host_learns_whom_to_trust_and_all_that_is_said_is_encrypted() {
     let manager = Manager::over_tls().await;
     let directory = tempfile::tempdir().unwrap();
-    let boot = format!(
-        "#!/bin/bash -e\n\
-         ctx agent init-script > {0}/init.sh\n\
-         setsid sh {0}/init.sh < /dev/null > {0}/boot.log 2>&1 &\n",
-        directory.path().display(),
-    );
-    let blueprint = blueprint(directory.path());
-    let files = [
-        ("blueprint.yaml", blueprint.as_str()),
-        ("boot.sh", boot.as_str()),
-        ("app.sh", APP),
-    ];
-    manager.deploy("hosted", &files).await;
+    installed::deployed(&manager, directory.path()).await;
     let end = manager.run("hosted", "install", json!({})).await;
     assert_eq!(end["status"], "terminated", "{end}");
     let host = instance_of(&manager, "hosted", "host").await;
