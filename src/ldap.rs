@@ -307,6 +307,5 @@ fn refused(what: &'static str, rc: u32, text: &str) -> LdapError {
     }
 }
 
-/// Connections to servers whose certificate one of these has signed.
 /// Placeholders of templates with what stands for them.
 type Filling<'a> = BTreeMap<&'static str, &'a str>;
