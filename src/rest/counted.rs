@@ -29,9 +29,13 @@ pub(super) async fn list<B>(
         };
         return Ok(Listed { rows, total });
     }
-    if query.after.is_some() || remembered(req, view, query).is_some() {
+    if let Some(total) = remembered(req, view, query) {
+        let rows = page(req, view, query).await?;
+        return Ok(Listed { rows, total });
+    }
+    if query.after.is_some() {
         let rows = async { page(req, view, query).await };
-        let (rows, total) = futures::try_join!(rows, total(req, view, query))?;
+        let (rows, total) = futures::try_join!(rows, counted(req, view, query))?;
         return Ok(Listed { rows, total });
     }
     // one row more: where there is none, this is the last page, and nothing needs to be counted
@@ -46,7 +50,7 @@ pub(super) async fn list<B>(
             remember(req, view, query, total);
             total
         }
-        _ => total(req, view, query).await?,
+        _ => counted(req, view, query).await?,
     };
     rows.truncate(size.unwrap_or(usize::MAX));
     Ok(Listed { rows, total })
@@ -103,14 +107,14 @@ pub(super) async fn count<B>(
     {
         return Ok(total);
     }
-    total(req, view, query).await
-}
-
-/// The database's count, or what is remembered of it.
-async fn total<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Result<i64, Error> {
     if let Some(total) = remembered(req, view, query) {
         return Ok(total);
     }
+    counted(req, view, query).await
+}
+
+/// The database's count.
+async fn counted<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Result<i64, Error> {
     let total = view.count(query).await?;
     remember(req, view, query, total);
     Ok(total)

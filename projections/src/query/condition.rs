@@ -36,11 +36,14 @@ fn field_sql(field: &Field) -> String {
 }
 
 pub(super) fn text_of(view: View, name: &str) -> Result<String, Error> {
-    let (sql, kind) = expression(view, name)?;
-    Ok(match kind {
+    Ok(as_text(expression(view, name)?))
+}
+
+fn as_text((sql, kind): (String, Kind)) -> String {
+    match kind {
         Kind::Text => sql,
         _ => format!("({sql})::text"),
-    })
+    }
 }
 
 /// `%` and `_` of what a client searches are no wildcards.
@@ -71,11 +74,9 @@ fn any_of(sql: &mut Sql, (view, field): (View, &str), values: &[String]) -> Resu
         let known = sql.bind(Param::Texts(known.cloned().collect()));
         return Ok(format!("{of} = ANY({known}::boolean[])"));
     }
-    let of = text_of(view, field)?;
-    Ok(format!(
-        "{of} = ANY({})",
-        sql.bind(Param::Texts(values.to_vec()))
-    ))
+    let of = as_text((of, kind));
+    let values = sql.bind(Param::Texts(values.to_vec()));
+    Ok(format!("{of} = ANY({values})"))
 }
 
 /// A condition in SQL.

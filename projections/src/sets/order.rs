@@ -41,6 +41,8 @@ pub(super) struct Orders {
     pub(super) sorted_max: u64,
     born: Vec<i64>,
     columns: Vec<OrderColumn>,
+    /// Which of them tells when a row was created.
+    created: Option<usize>,
     is_bytewise: bool,
     /// While many rows change, the order of all of them is not kept.
     is_ranked: bool,
@@ -81,12 +83,14 @@ impl Orders {
                 ranked: Vec::new(),
             })
         });
+        let columns: Vec<OrderColumn> = columns.collect();
         let bytewise = reader.fetch(BYTEWISE, &[]).await?;
         let is_bytewise = bytewise.first().map(|row| row.try_get(0)).transpose()?;
         Ok(Self {
             sorted_max: SORTED_MAX,
             born: Vec::new(),
-            columns: columns.collect(),
+            created: columns.iter().position(|column| column.name == CREATED),
+            columns,
             is_bytewise: is_bytewise.unwrap_or(false),
             is_ranked: false,
         })
@@ -129,12 +133,6 @@ impl Orders {
         for column in &mut self.columns {
             column.ranked = Vec::new();
         }
-    }
-
-    fn created(&self) -> Option<usize> {
-        self.columns
-            .iter()
-            .position(|column| column.name == CREATED)
     }
 }
 
@@ -191,7 +189,7 @@ impl Sets {
             Cells::Ints(of) => self.compare(Key::Ints(of), a, b),
             Cells::Texts(of) => self.compare(Key::Texts(of), a, b),
         };
-        let created = || self.orders.created().map_or(Ordering::Equal, of);
+        let created = || self.orders.created.map_or(Ordering::Equal, of);
         of(column)
             .then_with(created)
             .then_with(|| self.compare(Key::Born, a, b))
@@ -212,7 +210,7 @@ impl Sets {
             [(Key::Value(column), descending), ties @ ..]
                 if query.sort.len() == 1 && rows.len() > self.orders.sorted_max =>
             {
-                let created = self.orders.created()?;
+                let created = self.orders.created?;
                 let ties = Order {
                     keys: ties.to_vec(),
                     ranked: Some((created, *descending)),
@@ -234,18 +232,13 @@ impl Sets {
         if rows.len() > self.orders.sorted_max {
             let (column, descending) = order.ranked.filter(|_| self.is_ranked())?;
             let ranked = &self.orders.columns[column].ranked;
-            let mut of_rows = |row: &&u32| rows.contains(**row);
-            let page: Vec<u32> = match descending {
-                true => {
-                    let page = ranked.iter().rev().filter(&mut of_rows);
-                    page.skip(skipped).take(wanted).copied().collect()
-                }
-                false => {
-                    let page = ranked.iter().filter(&mut of_rows);
-                    page.skip(skipped).take(wanted).copied().collect()
-                }
+            let row_at = |place: usize| match descending {
+                true => ranked[ranked.len() - 1 - place],
+                false => ranked[place],
             };
-            return Some(page);
+            let all = (0..ranked.len()).map(row_at);
+            let page = all.filter(|row| rows.contains(*row)).skip(skipped);
+            return Some(page.take(wanted).collect());
         }
         let by = |a: &u32, b: &u32| {
             let (a, b) = (*a as usize, *b as usize);
@@ -317,7 +310,7 @@ impl Sets {
         let ties = created.into_iter().chain([Key::Born, Key::Own]);
         keys.extend(ties.map(|key| (key, descending)));
         let ranked = match query.sort.as_slice() {
-            [] => self.orders.created(),
+            [] => self.orders.created,
             [one] => self.order_column(self.column_of(&one.field)?),
             _ => None,
         };
