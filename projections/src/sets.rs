@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use roaring::{MultiOps, RoaringBitmap};
@@ -28,6 +28,8 @@ pub type Rows = RoaringBitmap;
 const PAGE_ROWS: usize = 1_000;
 /// Of more changed rows at once, all are brought in order anew.
 const RANKED_ONE_BY_ONE: usize = 1_000;
+/// Starts of values that are kept; the keys of labels are fewer.
+const STARTS_MAX: usize = 64;
 const OWNER: [&str; 3] = ["tenant", "visibility", "created_by"];
 
 /// Whether rows make sets by what stands in a column; what differs from row to row makes none.
@@ -58,6 +60,17 @@ struct Value {
     rows: RoaringBitmap,
 }
 
+/// Rows in which a column holds something that starts in a certain way.
+#[derive(Debug)]
+struct Starting {
+    rows: RoaringBitmap,
+    /// No row holds two such values, so rows with one of them hold no other.
+    is_single: bool,
+}
+
+/// Those that were asked for since a row has changed: by column and start.
+type Starts = HashMap<(usize, Box<str>), Arc<Starting>>;
+
 /// The current rows of one view. Rows and values go by numbers, which are given again when what had
 /// them is gone.
 #[derive(Debug)]
@@ -73,6 +86,7 @@ pub struct Sets {
     /// Values by row.
     held: Vec<Box<[u32]>>,
     orders: Orders,
+    starts: Mutex<Starts>,
     changed: i64,
     known: i64,
 }
@@ -103,6 +117,7 @@ impl Sets {
             free_values: Vec::new(),
             held: Vec::new(),
             orders: Orders::new(reader, view).await?,
+            starts: Mutex::default(),
             changed: 0,
             known: 0,
         };
@@ -187,6 +202,7 @@ impl Sets {
         let Some(number) = self.numbers.remove(key) else {
             return;
         };
+        self.forget_starts();
         if self.is_ranked() {
             self.unrank(number);
         }
@@ -206,6 +222,7 @@ impl Sets {
         let key: &str = row.try_get(0)?;
         self.changed = self.changed.max(row.try_get(1)?);
         self.remove(key);
+        self.forget_starts();
         let number = self.free.pop().unwrap_or_else(|| {
             self.keys.push("".into());
             self.held.push(Box::default());
@@ -383,12 +400,53 @@ impl Sets {
 
     /// Rows in which a column holds something that starts so and is none of these.
     fn starting(&self, column: usize, start: &str, but: &[String]) -> RoaringBitmap {
-        let from = (Bound::Included(start), Bound::Unbounded);
-        let values = self.columns[column].values.range::<str, _>(from);
-        let values = values.take_while(|(text, _)| text.starts_with(start));
-        let others = values.filter(|(text, _)| !but.iter().any(|one| **one == ***text));
+        let all = self.all_starting(column, start);
+        let but: Vec<&str> = but.iter().map(String::as_str).collect();
+        let values = &self.columns[column].values;
+        if all.is_single {
+            let but = but.into_iter().filter(|text| text.starts_with(start));
+            let ids = but.filter_map(|text| values.get(text));
+            return &all.rows - self.of_any(ids);
+        }
+        let others = values_from(values, start).filter(|(text, _)| !but.contains(text));
         self.of_any(others.map(|(_, id)| id))
     }
+
+    fn all_starting(&self, column: usize, start: &str) -> Arc<Starting> {
+        let key = (column, Box::from(start));
+        let lock = || self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&key) {
+            return known.clone();
+        }
+        let ids = values_from(&self.columns[column].values, start).map(|(_, id)| id);
+        let sets = ids.clone().map(|id| self.values[*id as usize].rows.len());
+        let count: u64 = sets.sum();
+        let rows = self.of_any(ids);
+        let is_single = rows.len() == count;
+        let found = Arc::new(Starting { rows, is_single });
+        let mut starts = lock();
+        if starts.len() >= STARTS_MAX {
+            starts.clear();
+        }
+        starts.insert(key, found.clone());
+        found
+    }
+
+    fn forget_starts(&mut self) {
+        let starts = self.starts.get_mut();
+        starts.unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Values that start so, with their numbers.
+fn values_from<'v>(
+    values: &'v BTreeMap<Arc<str>, u32>,
+    start: &'v str,
+) -> impl Iterator<Item = (&'v str, &'v u32)> + Clone {
+    let from = (Bound::Included(start), Bound::Unbounded);
+    let values = values.range::<str, _>(from);
+    let values = values.map(|(text, id)| (&**text, id));
+    values.take_while(move |(text, _)| text.starts_with(start))
 }
 
 fn numbered(at: usize) -> u32 {
