@@ -1,5 +1,6 @@
 //! Executions from the request to their end, over HTTP, RabbitMQ and the worker.
 
+mod blueprints;
 mod claims;
 mod cold;
 mod component_changes;

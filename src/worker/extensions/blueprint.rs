@@ -14,6 +14,21 @@ const FAILED: [&str; 5] = [
 ];
 
 impl Run<'_> {
+    /// A blueprint as a node: with the secrets and plugins that it needs.
+    pub(super) async fn upload_equipped(&mut self) -> Result<Value, Failure> {
+        self.make_secrets().await?;
+        self.bring_plugins().await?;
+        self.upload().await
+    }
+
+    /// They go with it.
+    pub(super) async fn delete_equipped(&mut self) -> Result<Value, Failure> {
+        self.delete_blueprint().await?;
+        self.take_plugins_away().await?;
+        self.take_secrets_away().await?;
+        Ok(Value::Null)
+    }
+
     /// The blueprint is there afterwards; one of that name is taken as it is.
     pub(super) async fn upload(&mut self) -> Result<Value, Failure> {
         let config = self.blueprint_config().await?;

@@ -6,8 +6,6 @@ use super::{Failure, Run, definite, flag, object, text};
 const KIND: &str = "component";
 /// The id of the deployment that is being made; set before it is.
 const MARKER: &str = "_component_create_deployment_id";
-/// Keys of the secrets that were made.
-const SECRETS: &str = "secrets";
 /// How many suffixes are tried.
 const SUFFIXES_MAX: usize = 10;
 
@@ -104,33 +102,6 @@ impl Run<'_> {
         }))
     }
 
-    async fn make_secrets(&mut self) -> Result<(), Failure> {
-        let wanted = object(Some(&self.property(SECRETS).await?));
-        let runtime = self.runtime().await?;
-        if wanted.is_empty() || runtime.contains_key(SECRETS) {
-            return Ok(());
-        }
-        for key in wanted.keys() {
-            match self.there.get(&["secrets", key], &[]).await {
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => return definite(format!("there is a secret `{key}` already")),
-            }
-        }
-        let keys: Vec<&String> = wanted.keys().collect();
-        self.set(SECRETS, json!(keys)).await?;
-        self.note().await?;
-        for (key, value) in &wanted {
-            let value = match value {
-                Value::String(value) => value.clone(),
-                other => other.to_string(),
-            };
-            let body = json!({ "value": value });
-            self.there.put(&["secrets", key], &body).await?;
-        }
-        Ok(())
-    }
-
     /// Runs a workflow in the component's deployment.
     pub(super) async fn execute(&mut self) -> Result<Value, Failure> {
         let deployment = self.require_deployment_id().await?;
@@ -162,20 +133,12 @@ impl Run<'_> {
         }
         self.delete_blueprint().await?;
         self.take_plugins_away().await?;
-        let secrets = self.runtime().await?.get(SECRETS).cloned();
-        for key in secrets.iter().filter_map(Value::as_array).flatten() {
-            let key = key.as_str().unwrap_or_default();
-            match self.there.delete(&["secrets", key], &Value::Null).await {
-                Err(error) if !error.is_not_found() => return Err(error.into()),
-                _ => {}
-            }
-        }
+        self.take_secrets_away().await?;
         let runtime = self.runtime().await?;
         for name in [
             "deployment",
             "capabilities",
             "received_events",
-            SECRETS,
             MARKER,
             super::MANAGER,
         ] {

@@ -11,6 +11,7 @@ mod drift;
 mod execution;
 mod password;
 mod plugins;
+mod secrets;
 mod shared_resource;
 
 use std::time::Duration;
@@ -191,7 +192,8 @@ impl Run<'_> {
             self.follow_client().await?;
         }
         match operation {
-            Operation::ComponentUpload | Operation::BlueprintUpload => self.upload().await,
+            Operation::ComponentUpload => self.upload().await,
+            Operation::BlueprintUpload => self.upload_equipped().await,
             Operation::ComponentCreate => self.create().await,
             Operation::ComponentExecute => self.execute().await,
             Operation::ComponentDelete => self.delete().await,
@@ -206,7 +208,7 @@ impl Run<'_> {
             Operation::Refresh => self.refresh().await,
             Operation::Connect => self.connect().await,
             Operation::Disconnect => self.disconnect().await,
-            Operation::BlueprintDelete => self.delete_blueprint().await,
+            Operation::BlueprintDelete => self.delete_equipped().await,
             Operation::PasswordCreate => self.make_password().await,
             Operation::PasswordDelete => self.delete_password().await,
             Operation::PasswordValidate => self.check_password().await,

@@ -1,5 +1,5 @@
-//! Plugins that components bring along: uploaded before their deployment is made, deleted after it
-//! has gone. Those that are there already are nobody's to delete.
+//! Plugins that components and blueprints bring along: uploaded before anything needs them, deleted
+//! when it has gone. Those that are there already are nobody's to delete.
 use std::io::{self, Cursor, Write};
 
 use bytes::Bytes;
