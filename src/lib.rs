@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod names;
 pub mod seal;
 pub mod tasks;
 pub mod telemetry;

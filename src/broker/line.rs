@@ -27,7 +27,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::Error;
-use crate::trust;
+use crate::{names, trust};
 
 #[cfg(test)]
 mod tests;
@@ -91,7 +91,9 @@ impl Line {
     /// A broker that cannot be reached, or whose certificate is not for its name or of no authority
     /// that is trusted.
     pub async fn dial(&self) -> io::Result<Box<dyn Duplex>> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let addresses = names::addresses(&self.host).await?.into_iter();
+        let addresses: Vec<_> = addresses.map(|one| (one, self.port).into()).collect();
+        let stream = TcpStream::connect(&addresses[..]).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             return Ok(Box::new(stream));

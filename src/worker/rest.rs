@@ -23,6 +23,7 @@ use tracing::warn;
 pub(super) use self::elsewhere::ClientError;
 use self::elsewhere::More;
 use super::Options;
+use crate::names::Names;
 
 const API: &str = "api/v3.1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -113,9 +114,6 @@ impl Rest {
     ) -> Result<Self, RestError> {
         // Fails only when the process has chosen a provider already, and that one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT);
         let mut authorities = Vec::new();
         if let Some(path) = ca_file {
             let failed = |source| RestError::CaFile {
@@ -127,12 +125,18 @@ impl Rest {
                 .map_err(|error| failed(Box::new(error)))?;
             authorities =
                 Certificate::from_pem_bundle(&pem).map_err(|error| failed(Box::new(error)))?;
-            builder = builder.tls_certs_only(authorities.clone());
         }
+        let client = Client::builder()
+            .dns_resolver(Names)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            // a host need not have any certificates of its own
+            .tls_certs_only(authorities.clone())
+            .build();
         Ok(Self {
             authorities,
             open: OnceCell::new(),
-            client: builder.build().map_err(RestError::Client)?,
+            client: client.map_err(RestError::Client)?,
             urls: urls
                 .iter()
                 .map(|url| url.trim_end_matches('/').to_owned())
@@ -187,6 +191,7 @@ impl Rest {
     fn trusting(&self, more: &[Certificate]) -> Result<Client, RestError> {
         let trusted = self.authorities.iter().chain(more);
         Client::builder()
+            .dns_resolver(Names)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .tls_certs_merge(trusted.cloned())

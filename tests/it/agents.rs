@@ -1,5 +1,6 @@
 //! Operations on hosts: sent to agents, run by them, and answered.
 
+mod alone;
 mod gone;
 mod installed;
 mod lost;
@@ -64,7 +65,7 @@ fi
 ";
 
 /// Tells a host that its agent is called as it is.
-const HOST: &str = "#!/bin/bash -e
+pub(crate) const HOST: &str = "#!/bin/bash -e
 ctx instance runtime-properties cloudify_agent.queue \"$(ctx instance id)\"
 ctx instance runtime-properties cloudify_agent.name \"$(ctx instance id)\"
 ";

@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 
 use super::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, Rest, RestError, Session, Token};
+use crate::names::Names;
 
 /// Silence of another manager is borne for a shorter time than that of our own.
 const RETRY_LIMIT: Duration = Duration::from_secs(120);
@@ -161,6 +162,7 @@ impl Rest {
         address: &Address,
     ) -> Result<Self, ClientError> {
         let mut builder = Client::builder()
+            .dns_resolver(Names)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
             .redirect(Policy::none());

@@ -4,9 +4,13 @@
 use serde_json::json;
 use warp::Filter;
 
-use crate::support::{
-    archive::archive,
-    manager::{Manager, until},
+use crate::{
+    agents::HOST,
+    support::{
+        agents::NativeAgent,
+        archive::archive,
+        manager::{Manager, until},
+    },
 };
 
 const BLUEPRINT: &str = "
@@ -20,6 +24,26 @@ node_templates:
     interfaces:
       cloudify.interfaces.lifecycle:
         create: {implementation: brought.brought_plugin.tasks.create, max_retries: 0}
+";
+/// The same where a host has an agent. `$LOG` is where pip tells what it does.
+const HOSTED: &str = "
+tosca_definitions_version: cloudify_dsl_1_4
+imports: [cloudify/types/types.yaml]
+plugins:
+  brought: {executor: host_agent, source: brought, install_arguments: '--log $LOG'}
+node_templates:
+  host:
+    type: cloudify.nodes.Compute
+    properties: {agent_config: {install_method: none}}
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: {implementation: host.sh, executor: central_deployment_agent}
+  app:
+    type: cloudify.nodes.SoftwareComponent
+    interfaces:
+      cloudify.interfaces.lifecycle:
+        create: {implementation: brought.brought_plugin.tasks.create, max_retries: 0}
+    relationships: [{type: cloudify.relationships.contained_in, target: host}]
 ";
 const SETUP: &str = "
 from setuptools import setup
@@ -98,6 +122,33 @@ async fn a_directory_of_the_blueprint_is_installed_for_its_deployment_and_goes_w
     assert_eq!(status, 204, "{answer}");
     until(async || !root.join("v1.0").exists()).await;
     assert!(root.join("v2.0").exists());
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_installs_a_directory_of_the_blueprint_as_the_blueprint_says() {
+    let manager = Manager::with_agents(|_| {}).await;
+    let told = tempfile::tempdir().unwrap();
+    let log = told.path().join("pip.log");
+    let hosted = HOSTED.replace("$LOG", log.to_str().unwrap());
+    let mut files = package("plugins/brought/", "1.0");
+    files.push(("blueprint.yaml".to_owned(), hosted));
+    files.push(("host.sh".to_owned(), HOST.to_owned()));
+    deploy(&manager, "hosted", &files).await;
+    let host = manager.instance("hosted", "host").await;
+    let mut agent = NativeAgent::start(&manager, host["id"].as_str().unwrap()).await;
+    let end = manager.run("hosted", "install", json!({})).await;
+    assert_eq!(end["status"], "terminated", "{end}");
+    let app = manager.instance("hosted", "app").await;
+    assert_eq!(
+        app["runtime_properties"],
+        json!({"version": "1.0", "in_place": true})
+    );
+    let place = format!("source_plugins/{}/hosted/brought/0.0.0", manager.tenant());
+    assert!(agent.work_dir().join(place).join("plugin.id").exists());
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("brought-plugin"), "{log}");
+    assert!(agent.terminate().success());
     manager.stop().await;
 }
 

@@ -16,8 +16,25 @@ use super::{env, manager::Manager};
 
 /// What agents' users on RabbitMQ prove themselves with.
 pub(crate) const PASSWORD: &str = "of-the-agent";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stratalogd");
 /// Below an agent's directory.
 const LOG: &str = "agent.log";
+
+/// In a directory that becomes the root.
+const ALONE: &str = "
+mount --rbind /dev \"$1/dev\"
+mount --rbind /proc \"$1/proc\"
+exec chroot \"$1\" /stratalogd agent --config /agent.json
+";
+
+/// Whether there may be hosts with another root.
+pub(crate) fn can_be_alone() -> bool {
+    let tried = Command::new("unshare")
+        .args(["--mount", "true"])
+        .stderr(Stdio::null())
+        .status();
+    nix::unistd::geteuid().is_root() && tried.is_ok_and(|status| status.success())
+}
 
 /// Makes an agent known to the manager; its user on RabbitMQ.
 pub(crate) async fn known(manager: &Manager, name: &str) -> String {
@@ -130,6 +147,41 @@ impl NativeAgent {
         Self::run(manager, name, &within, (broker, rest)).await
     }
 
+    /// The same on a host that has no other file than the agent and its settings, not even
+    /// certificates or a C library, but what the kernel shows, and a list of names: it finds
+    /// RabbitMQ and the manager by their names, and the manager proves its own.
+    pub(crate) async fn start_alone(manager: &Manager, name: &str) -> Self {
+        let amqp = url::Url::parse(&env::amqp_url()).unwrap();
+        let settings = manager.settings();
+        let authorities = settings
+            .data_dir
+            .join("tls")
+            .join(stratalog::tls::CA_CERT_FILE);
+        let root = tempfile::tempdir().unwrap();
+        let within = |name: &str| root.path().join(name);
+        std::fs::copy(PROGRAM, within("stratalogd")).unwrap();
+        std::fs::copy(authorities, within("ca.pem")).unwrap();
+        let (broker, rest) = ("broker.example", &settings.advertised_host);
+        for directory in ["etc", "dev", "proc"] {
+            std::fs::create_dir(within(directory)).unwrap();
+        }
+        let names = format!("127.0.0.1 {broker}\n127.0.0.1 {rest}\n");
+        std::fs::write(within("etc/hosts"), names).unwrap();
+        let user = known(manager, name).await;
+        let settings = json!({
+            "name": name, "tenant": manager.tenant(),
+            "broker_hosts": [broker], "broker_port": amqp.port(),
+            "broker_user": user, "broker_password": PASSWORD, "work_dir": "/agent",
+            "rest_hosts": [rest], "rest_port": settings.internal_listen.port(),
+            "rest_ca_file": "/ca.pem",
+        });
+        std::fs::write(within("agent.json"), settings.to_string()).unwrap();
+        let mut agent = Command::new("unshare");
+        agent.args(["--mount", "sh", "-euc", ALONE, "sh"]);
+        agent.arg(root.path());
+        Self::spawned(&mut agent, root)
+    }
+
     async fn run(
         manager: &Manager,
         name: &str,
@@ -149,12 +201,16 @@ impl NativeAgent {
         let path = work_dir.path().join("agent.json");
         std::fs::write(&path, settings.to_string()).unwrap();
         let mut words = within.to_vec();
-        words.extend([env!("CARGO_BIN_EXE_stratalogd"), "agent", "--config"]);
+        words.extend([PROGRAM, "agent", "--config"]);
         let (program, arguments) = words.split_first().unwrap();
+        let mut agent = Command::new(program);
+        agent.args(arguments).arg(path);
+        Self::spawned(&mut agent, work_dir)
+    }
+
+    fn spawned(agent: &mut Command, work_dir: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(work_dir.path().join(LOG)).unwrap();
-        let child = Command::new(program)
-            .args(arguments)
-            .arg(path)
+        let child = agent
             .env("STRATALOG_AGENT_METRICS_INTERVAL_S", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
