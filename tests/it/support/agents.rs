@@ -162,7 +162,7 @@ impl NativeAgent {
         std::fs::copy(PROGRAM, within("stratalogd")).unwrap();
         std::fs::copy(authorities, within("ca.pem")).unwrap();
         let (broker, rest) = ("broker.example", &settings.advertised_host);
-        for directory in ["etc", "dev", "proc"] {
+        for directory in ["etc", "dev", "proc", "tmp"] {
             std::fs::create_dir(within(directory)).unwrap();
         }
         let names = format!("127.0.0.1 {broker}\n127.0.0.1 {rest}\n");
