@@ -2,7 +2,7 @@
 //! a C library within would load modules made for the host's own one to answer this.
 use std::{
     fmt::Display,
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
@@ -20,6 +20,8 @@ use hickory_resolver::{
 use reqwest::dns::{Addrs, Resolve, Resolving};
 use tokio::task::spawn_blocking;
 
+const SERVERS: &str = "/etc/resolv.conf";
+
 /// Where a host is, by this machine's `/etc/hosts` or else the servers of `/etc/resolv.conf`. Both
 /// are read each time: who lives for months sees them change.
 ///
@@ -32,14 +34,13 @@ pub async fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
     let failed = |why: &dyn Display| io::Error::other(format!("{host}: {why}"));
     let name = Name::from_utf8(host).map_err(|error| failed(&error))?;
     let asked = name.clone();
-    let (noted, resolver) =
-        spawn_blocking(move || Ok::<_, io::Error>((noted(&asked), resolver()?)))
-            .await?
-            .map_err(|error| failed(&error))?;
+    let noted = spawn_blocking(move || noted(&asked)).await?;
     // what stands there of one family is all there is
     if !noted.is_empty() {
         return Ok(noted);
     }
+    let resolver = spawn_blocking(resolver).await?;
+    let resolver = resolver.map_err(|error| failed(&error))?;
     let found = resolver.lookup_ip(name).await;
     let found = found.map_err(|error| failed(&error))?;
     Ok(found.iter().collect())
@@ -59,13 +60,25 @@ fn noted(name: &Name) -> Vec<IpAddr> {
 }
 
 fn resolver() -> io::Result<TokioResolver> {
-    let (config, mut options) = read_system_conf().unwrap_or_else(|_| nobody_else());
+    let (config, mut options) = match read_system_conf() {
+        Ok(settings) => settings,
+        Err(_) if names_nobody(SERVERS) => nobody_else(),
+        Err(error) => return Err(io::Error::other(format!("{SERVERS}: {error}"))),
+    };
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.use_hosts_file = ResolveHosts::Never;
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         .with_options(options)
         .build()
         .map_err(io::Error::other)
+}
+
+/// Whether a file of servers is not there, or tells of none.
+fn names_nobody(path: &str) -> bool {
+    match fs::read_to_string(path) {
+        Ok(text) => !text.lines().any(|line| line.starts_with("nameserver")),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// Whom `resolv.conf(5)` has asked where it names no server.
@@ -113,5 +126,18 @@ mod tests {
         );
         let error = addresses("a..b").await.unwrap_err().to_string();
         assert!(error.starts_with("a..b: "), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_servers_is_as_good_as_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |text: &str| {
+            let path = directory.path().join("resolv.conf");
+            fs::write(&path, text).unwrap();
+            names_nobody(path.to_str().unwrap())
+        };
+        assert!(file("search example.com\n# nameserver 192.0.2.1\n"));
+        assert!(!file("search ..\nnameserver 192.0.2.1\n"));
+        assert!(names_nobody("/nonexistent/resolv.conf"));
     }
 }
