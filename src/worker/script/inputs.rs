@@ -91,6 +91,17 @@ impl Script {
             .filter(|text| !text.is_empty())
     }
 
+    /// Whether the shell would do no more than start the file.
+    pub(super) fn is_plain(&self, file: &Path) -> bool {
+        let has_more = ["command_prefix", "args"].map(|name| self.option(name).is_some());
+        let is_shell = file
+            .extension()
+            .is_none_or(|extension| !extension.eq_ignore_ascii_case("ps1"));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+        let is_word = file.to_str().is_some_and(|path| path.chars().all(is_name));
+        has_more == [false, false] && is_shell && is_word && file.is_absolute()
+    }
+
     /// The shell's command line.
     pub(super) fn command(&self, file: &Path) -> String {
         let prefix = self.text("command_prefix").or_else(|| {
@@ -183,5 +194,22 @@ mod tests {
         assert_eq!(command(json!({}), "/s.sh"), "/s.sh");
         let prefix = json!({"command_prefix": "nice"});
         assert_eq!(command(prefix, "/s.sh"), "nice /s.sh");
+    }
+
+    #[test]
+    fn a_shell_is_spared_where_it_has_nothing_to_do() {
+        let is_plain = |process: Value, file: &str| {
+            let inputs = json!({"script_path": file, "process": process});
+            let script = Script::from_inputs(inputs.as_object().unwrap()).unwrap();
+            script.is_plain(Path::new(file))
+        };
+        assert!(is_plain(json!({}), "/tmp/AB3/some-script_1.sh"));
+        assert!(is_plain(json!({"cwd": "/", "args": null}), "/s"));
+        assert!(!is_plain(json!({"args": ["-x"]}), "/s.sh"));
+        assert!(!is_plain(json!({"command_prefix": "nice"}), "/s.sh"));
+        assert!(!is_plain(json!({}), "/s.ps1"));
+        for path in ["/a b.sh", "/$HOME/s.sh", "/s;t", "s.sh"] {
+            assert!(!is_plain(json!({}), path), "{path}");
+        }
     }
 }
