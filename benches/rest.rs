@@ -6,7 +6,7 @@
 mod support;
 
 use std::{
-    env, fmt,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -413,12 +413,8 @@ async fn main() {
         false => (1_000, Duration::from_millis(100)),
     };
     fill(&running, rows).await;
-    let named: Vec<String> = env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-'))
-        .collect();
-    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|part| name.contains(part));
-    for question in QUESTIONS.iter().filter(|question| is_wanted(question.name)) {
+    let is_wanted = |question: &&Question| support::is_wanted(question.name);
+    for question in QUESTIONS.iter().filter(is_wanted) {
         measure(&running, question, true, length).await;
         measure(&running, question, false, length).await;
     }

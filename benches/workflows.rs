@@ -259,23 +259,30 @@ async fn main() {
         true => &[1, 10, 100, 1_000, 10_000],
         false => &[1, 10],
     };
-    for instances in sizes {
-        bench.install("no operations", (NOTHING, *instances)).await;
-    }
+    install_all(&bench, ("no operations", NOTHING), sizes).await;
     bench.plugin().await;
-    let sizes: &[usize] = if is_measured {
-        &[1, 10, 100, 1_000]
-    } else {
-        &[1]
+    let sizes: &[usize] = match is_measured {
+        true => &[1, 10, 100, 1_000],
+        false => &[1],
     };
-    for instances in sizes {
-        bench.install("bash", (SCRIPT, *instances)).await;
-    }
-    for instances in sizes {
-        bench.install("python", (PYTHON, *instances)).await;
-    }
+    install_all(&bench, ("bash", SCRIPT), sizes).await;
+    install_all(&bench, ("python", PYTHON), sizes).await;
     let count = if is_measured { AT_ONCE } else { 2 };
-    bench.at_once(count).await;
-    bench.memory(count).await;
+    if support::is_wanted("at once") {
+        bench.at_once(count).await;
+    }
+    if support::is_wanted("memory") {
+        bench.memory(count).await;
+    }
     bench.running.stop().await;
+}
+
+/// Installs in several sizes, unless something else is wanted.
+async fn install_all(bench: &Bench, (what, operations): (&str, &str), sizes: &[usize]) {
+    if !support::is_wanted(what) {
+        return;
+    }
+    for instances in sizes {
+        bench.install(what, (operations, *instances)).await;
+    }
 }

@@ -18,6 +18,16 @@ pub(crate) fn is_measured() -> bool {
     env::args().any(|argument| argument == "--bench")
 }
 
+/// Whether a measurement is wanted: all are, unless parts of names are given.
+#[allow(dead_code, reason = "not every benchmark has several measurements")]
+pub(crate) fn is_wanted(name: &str) -> bool {
+    let mut named = env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    match named.next() {
+        None => true,
+        Some(first) => name.contains(&first) || named.any(|part| name.contains(&part)),
+    }
+}
+
 /// A variable that `cargo xtask bench` sets.
 pub(crate) fn variable(name: &str) -> String {
     env::var(name).expect("`cargo xtask bench` sets what benchmarks need")
