@@ -160,6 +160,19 @@ impl Store {
         self.append_under_terms(append).await
     }
 
+    /// Appends what was decided on what the log's writer knows by heart. `None`: somebody was
+    /// faster, and nothing was appended.
+    ///
+    /// # Errors
+    /// As [`Store::append`], without `Conflict`.
+    pub async fn append_known(&self, append: Append) -> Result<Option<Appended>, Error> {
+        match self.append(append).await {
+            Ok(appended) => Ok(Some(appended)),
+            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn append_under_terms(&self, mut append: Append) -> Result<Appended, Error> {
         let terms = Terms::current().filter(|_| append.command_id.is_none());
         let Some(terms) = terms else {

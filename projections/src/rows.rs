@@ -21,6 +21,18 @@ pub struct Row {
     pub columns: Vec<Col>,
 }
 
+impl Row {
+    /// What a text column of the view holds.
+    pub fn text(&self, view: View, name: &str) -> Option<&str> {
+        let mut columns = view.def().columns.iter();
+        let at = columns.position(|column| column.name == name)?;
+        match self.columns.get(at)? {
+            Col::Text(text) => text.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// A row became this at that position.
 #[derive(Debug, Clone)]
 pub struct Change {

@@ -44,6 +44,12 @@ pub fn create_table(schema: &str, view: View) -> String {
     )
 }
 
+/// Whether there is a list of all rows. Operations are listed by execution or graph only, and they
+/// change so often that what an index costs is felt.
+fn is_listed_whole(view: View) -> bool {
+    view != View::Operations
+}
+
 /// Indexes of a view's table; built after bulk loading.
 pub fn create_indexes(schema: &str, view: View) -> String {
     let def = view.def();
@@ -64,10 +70,12 @@ pub fn create_indexes(schema: &str, view: View) -> String {
         .iter()
         .filter(|column| column.kind == Kind::Bool);
     let flags: String = flags.map(|flag| format!(", \"{}\"", flag.name)).collect();
-    sql += &format!(
-        "CREATE INDEX {name}_order ON {schema}.{name} ({ties}, key) \
-         INCLUDE (tenant, visibility, created_by{flags}) {current};"
-    );
+    if is_listed_whole(view) {
+        sql += &format!(
+            "CREATE INDEX {name}_order ON {schema}.{name} ({ties}, key) \
+             INCLUDE (tenant, visibility, created_by{flags}) {current};"
+        );
+    }
     // one that is global is looked for by its id, in whatever tenant it is
     let by_value = |column: &&Column| column.linked || column.name == "id";
     for column in def.columns.iter().filter(by_value) {

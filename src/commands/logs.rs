@@ -7,9 +7,10 @@ use stratalog_projections::{
     Condition, ListQuery, Scope, View as ViewName,
     views::{executions::Execution, scoped},
 };
-use stratalog_schema::events::TelemetryRecord;
+use stratalog_schema::{Meta, events::TelemetryRecord};
 use uuid::Uuid;
 
+use super::executions;
 use crate::{
     clock,
     context::Context,
@@ -128,34 +129,82 @@ pub async fn node_names(
     Ok(named.collect())
 }
 
+fn instance_key(execution: &Execution, said: &Said) -> Option<String> {
+    Some(scoped(
+        &execution.tenant_name,
+        said.node_instance_id.as_ref()?,
+    ))
+}
+
+/// Records of what was said for an execution.
+///
+/// # Errors
+/// Database errors.
+pub(crate) async fn records(
+    view: &View,
+    execution: &Execution,
+    said: &[Said],
+) -> Result<Vec<TelemetryRecord>, Error> {
+    let keys = said.iter().filter_map(|said| instance_key(execution, said));
+    let names = node_names(view, keys.collect()).await?;
+    let named = said.iter().map(|said| {
+        let name = instance_key(execution, said).and_then(|key| names.get(&key).cloned());
+        record(execution, name, said.clone())
+    });
+    Ok(named.collect())
+}
+
+/// As [`records`], without asking the database; `None` where it has to be asked.
+pub(crate) fn records_known(
+    ctx: &Context,
+    execution: &Execution,
+    said: &[Said],
+) -> Option<Vec<TelemetryRecord>> {
+    let latest = ctx.store.log().latest();
+    let named = said.iter().map(|said| {
+        let name = match instance_key(execution, said) {
+            None => None,
+            Some(key) => {
+                let of = ViewName::NodeInstances;
+                let row = latest.ask(|known| known.row(of, &key))?;
+                Some(row.text(of, "node_id")?.to_owned())
+            }
+        };
+        Some(record(execution, name, said.clone()))
+    });
+    named.collect()
+}
+
 /// Records what a worker says for an execution; returns once it is durable.
 ///
 /// # Errors
 /// 404 for an execution that does not exist.
 pub async fn record_all(
     ctx: &Context,
-    meta: stratalog_schema::Meta,
+    meta: Meta,
     (tenant, execution): (&str, &str),
-    said: Vec<Said>,
+    said: &[Said],
 ) -> Result<Appended, Error> {
+    let append = |telemetry, rests_on| Append {
+        meta: meta.clone(),
+        telemetry,
+        rests_on,
+        ..Append::default()
+    };
+    if let Some((running, generation)) = executions::running(ctx, (tenant, execution))?
+        && let Some(records) = records_known(ctx, &running, said)
+    {
+        let append = append(records, Some(generation));
+        if let Some(appended) = ctx.store.append_known(append).await? {
+            return Ok(appended);
+        }
+    }
     let view = ctx.store.read(stratalog_projections::At::Now).await?;
     let found: Option<Execution> = view.get(&scoped(tenant, execution)).await?;
     let found = found.ok_or_else(|| Error::not_found("Execution", execution))?;
-    let key_of = |said: &Said| Some(scoped(tenant, said.node_instance_id.as_ref()?));
-    let names = node_names(&view, said.iter().filter_map(key_of).collect()).await?;
+    let records = records(&view, &found, said).await?;
     drop(view.finish().await?);
-    let named = said.into_iter().map(|said| {
-        let name = key_of(&said).and_then(|key| names.get(&key).cloned());
-        record(&found, name, said)
-    });
-    let telemetry = named.collect();
-    ctx.store
-        .append(Append {
-            meta,
-            telemetry,
-            ..Append::default()
-        })
-        .await
+    ctx.store.append(append(records, None)).await
 }
 
 /// Neither an execution nor an execution group was named.

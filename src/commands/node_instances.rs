@@ -107,14 +107,16 @@ async fn update_latest(
         scoped(tenant, id),
         StreamId::scoped(Category::NodeInstance, tenant, id),
     );
-    let latest = ctx.store.log().latest();
-    let Some(latest) = latest.row(View::NodeInstances, &key, &stream) else {
+    let known = ctx.store.log().latest().ask(|known| {
+        let row = known.row(View::NodeInstances, &key)?;
+        Some((row, known.version(&stream)?, known.generation()))
+    });
+    let Some((row, version, generation)) = known else {
         return Ok(None);
     };
-    if !caller.may_see(&latest.row.owner) {
+    if !caller.may_see(&row.owner) {
         return Ok(None);
     }
-    let row = &latest.row;
     let mut instance: NodeInstance = restore(&key, &row.doc, row.hidden.as_deref())?;
     let Ok(Some(event)) = decide(&instance, change) else {
         return Ok(None);
@@ -122,19 +124,16 @@ async fn update_latest(
     apply(&mut instance, &event)?;
     let append = Append {
         meta: caller.meta(),
-        expected: vec![(stream.clone(), Expected::Version(latest.version))],
+        expected: vec![(stream.clone(), Expected::Version(version))],
         events: vec![NewEvent::new(stream, Event::NodeInstanceChanged(event))],
-        rests_on: Some(latest.generation),
+        rests_on: Some(generation),
         ..Append::default()
     };
-    match ctx.store.append(append).await {
-        Ok(appended) => Ok(Some(Updated {
-            instance,
-            position: appended.last_position,
-        })),
-        Err(Error::Conflict { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let appended = ctx.store.append_known(append).await?;
+    Ok(appended.map(|appended| Updated {
+        instance,
+        position: appended.last_position,
+    }))
 }
 
 /// The instance with the version of its stream, in one round trip where it belongs to the caller's

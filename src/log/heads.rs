@@ -4,19 +4,12 @@
 use std::collections::HashMap;
 
 use stratalog_schema::StreamId;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use crate::error::Error;
 
 /// Streams remembered; beyond that all are forgotten and asked for again.
 const REMEMBERED: usize = 200_000;
-
-const LOOK_UP: &str = "\
-SELECT q.category, q.key, s.stream_no, \
-  (SELECT l.version FROM es.log l WHERE l.stream_no = s.stream_no \
-   ORDER BY l.version DESC LIMIT 1) \
-FROM unnest($1::smallint[], $2::text[]) AS q(category, key) \
-JOIN es.stream s ON s.category = q.category AND s.key = q.key";
 
 /// One stream's number and latest version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +41,7 @@ impl Heads {
     /// Makes sure that the heads of these streams are known; unknown streams get a number.
     pub(super) async fn learn(
         &mut self,
-        client: &Client,
+        (client, look_up): (&Client, &Statement),
         streams: impl Iterator<Item = &StreamId>,
     ) -> Result<(), Error> {
         if self.known.len() > REMEMBERED {
@@ -65,7 +58,7 @@ impl Heads {
         }
         let categories: Vec<i16> = unknown.iter().map(|s| s.category.number()).collect();
         let keys: Vec<&str> = unknown.iter().map(|s| s.key.as_str()).collect();
-        let rows = client.query(LOOK_UP, &[&categories, &keys]).await?;
+        let rows = client.query(look_up, &[&categories, &keys]).await?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
             let id: (i16, String) = (row.try_get(0)?, row.try_get(1)?);

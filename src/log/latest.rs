@@ -13,15 +13,30 @@ use std::{
 use stratalog_projections::{
     View,
     rows::{Change, Needs, Row, Rows},
+    views::{executions, operations},
 };
 use stratalog_schema::StreamId;
 
 use super::prepared::Prepared;
 
 /// Views whose rows change while somebody waits for it.
-const VIEWS: [View; 1] = [View::NodeInstances];
+const VIEWS: [View; 3] = [View::NodeInstances, View::Operations, View::Executions];
 /// Memory for documents; beyond it all are forgotten.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Versions of streams; beyond it all are forgotten.
+const VERSIONS_MAX: usize = 200_000;
+
+/// Whether a row will soon change again. Of what executions consist of, only what runs does: they
+/// are stored with all their operations at once.
+fn is_kept(view: View, row: &Row) -> bool {
+    match view {
+        View::Operations => row.text(view, "state").is_some_and(|state| {
+            matches!(state, "sending" | "sent") || operations::is_begun(state)
+        }),
+        View::Executions => row.text(view, "status").is_some_and(executions::is_active),
+        _ => true,
+    }
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -31,15 +46,25 @@ struct Kept {
     generation: u64,
 }
 
-/// A row with what a decision on it rests on.
-#[derive(Debug, Clone)]
-pub struct LatestRow {
-    /// The row.
-    pub row: Arc<Row>,
-    /// Version of the stream asked for.
-    pub version: i64,
-    /// What to give as [`super::Append::rests_on`].
-    pub generation: u64,
+/// What is known at one moment.
+#[derive(Debug)]
+pub struct Known<'k>(&'k Kept);
+
+impl Known<'_> {
+    /// The latest version of a row.
+    pub fn row(&self, view: View, key: &str) -> Option<Arc<Row>> {
+        self.0.rows.get(&(view, key.to_owned())).cloned()
+    }
+
+    /// The version of a stream that was appended to lately.
+    pub fn version(&self, stream: &StreamId) -> Option<i64> {
+        self.0.versions.get(stream).copied()
+    }
+
+    /// What to give as [`super::Append::rests_on`] with a decision that rests on any of it.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
 }
 
 /// Latest rows; clones share them.
@@ -52,14 +77,9 @@ impl Latest {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The row and the version of its stream, if both are known.
-    pub fn row(&self, view: View, key: &str, stream: &StreamId) -> Option<LatestRow> {
-        let kept = self.lock();
-        Some(LatestRow {
-            version: *kept.versions.get(stream)?,
-            row: kept.rows.get(&(view, key.to_owned()))?.clone(),
-            generation: kept.generation,
-        })
+    /// Asks for several things that were true together. Must be quick.
+    pub fn ask<T>(&self, question: impl FnOnce(&Known<'_>) -> T) -> T {
+        question(&Known(&self.lock()))
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -97,7 +117,7 @@ impl Latest {
             kept.versions
                 .insert(recorded.stream.clone(), recorded.version);
         }
-        if kept.bytes > BYTES_MAX {
+        if kept.bytes > BYTES_MAX || kept.versions.len() > VERSIONS_MAX {
             kept.forget();
         }
     }
@@ -113,7 +133,8 @@ impl Latest {
 impl Kept {
     fn set(&mut self, change: Change) {
         let id = (change.view, change.key);
-        let replaced = match change.row {
+        let row = change.row.filter(|row| is_kept(change.view, row));
+        let replaced = match row {
             Some(row) => {
                 self.bytes += size(&row);
                 self.rows.insert(id, Arc::new(row))

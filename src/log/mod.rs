@@ -27,7 +27,7 @@ mod window;
 mod writer;
 
 pub use append::{Append, Appended, Expected, Log, NewEvent};
-pub use latest::{Latest, LatestRow};
+pub use latest::{Known, Latest};
 pub use subscribe::Subscription;
 
 /// Key of the transaction advisory lock under which positions are taken.

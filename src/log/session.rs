@@ -182,7 +182,8 @@ impl Session {
                 appended.chain(append.expected.iter().map(|(stream, _)| stream))
             })
             .collect();
-        self.heads.learn(&self.client, streams.into_iter()).await
+        let ask = (&self.client, &self.statements.look_up_streams);
+        self.heads.learn(ask, streams.into_iter()).await
     }
 
     /// Answers given earlier to commands among these.

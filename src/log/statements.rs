@@ -39,6 +39,14 @@ SELECT u.i, u.p, u.n, $4 FROM unnest($1::uuid[], $2::bigint[], $3::integer[]) AS
 const FIND_COMMANDS: &str = "\
 SELECT command_id, first_position, n FROM es.command WHERE command_id = ANY($1)";
 
+/// Numbers and latest versions of streams.
+const LOOK_UP_STREAMS: &str = "\
+SELECT q.category, q.key, s.stream_no, \
+  (SELECT l.version FROM es.log l WHERE l.stream_no = s.stream_no \
+   ORDER BY l.version DESC LIMIT 1) \
+FROM unnest($1::smallint[], $2::text[]) AS q(category, key) \
+JOIN es.stream s ON s.category = q.category AND s.key = q.key";
+
 pub(super) const TAIL_SEGMENTS: &str = "\
 SELECT body FROM es.segment WHERE first_position > $1 ORDER BY first_position";
 
@@ -51,6 +59,7 @@ pub(super) struct Statements {
     pub(super) reference: Statement,
     pub(super) command: Statement,
     pub(super) find_commands: Statement,
+    pub(super) look_up_streams: Statement,
 }
 
 impl Statements {
@@ -64,6 +73,7 @@ impl Statements {
             reference: client.prepare(INSERT_REF).await?,
             command: client.prepare(INSERT_COMMAND).await?,
             find_commands: client.prepare(FIND_COMMANDS).await?,
+            look_up_streams: client.prepare(LOOK_UP_STREAMS).await?,
         })
     }
 }

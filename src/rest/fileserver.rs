@@ -153,30 +153,60 @@ fn missing(path: &ResourcePath) -> Error {
 async fn read(req: &Request) -> Result<Response, Error> {
     let Requested { path, is_directory } = requested(req)?;
     allow_reading(req, &path).await?;
-    let (manifest, position) = found(req, &path).await?;
+    let mut paths = Vec::new();
+    let mut last = path;
+    // a worker looks in several places: all of them are one question
+    for other in req.query().all("or").filter(|_| !is_directory) {
+        let other = ResourcePath::parse(other);
+        let other = other.map_err(|error| Error::bad_parameters(format!("or: {error}")))?;
+        allow_reading(req, &other).await?;
+        paths.push(std::mem::replace(&mut last, other));
+    }
+    let (path, manifest, position) = found(req, (&paths, &last)).await?;
     let response = match is_directory {
-        true => directory(req, &path, &manifest).await?,
-        false => match plugin_of_blueprint(req, &path, &manifest)? {
+        true => directory(req, path, &manifest).await?,
+        false => match plugin_of_blueprint(req, path, &manifest)? {
             Some(zip) => zip,
-            None => file(&req.ctx, &req.head, &path, manifest.get(&path).copied()).await?,
+            None => file(&req.ctx, &req.head, path, manifest.get(path).copied()).await?,
         },
     };
     Ok(reply::at(response, position))
 }
 
-/// What lies at a path and below it. That there is nothing is believed only once this process knows
-/// what others have appended: a file may have been put there through another manager just now.
-async fn found(req: &Request, path: &ResourcePath) -> Result<(Manifest, Option<i64>), Error> {
-    let found = req.files(path).await?;
-    if found.0.get(path).is_some() || found.0.below(path).next().is_some() {
+/// The first of several paths at which something lies, or else the last of them, with what lies
+/// there and below, and its position. That there is nothing is believed only once this process
+/// knows what others have appended: a file may have been put there through another manager just
+/// now.
+async fn found<'p>(
+    req: &Request,
+    (others, last): (&'p [ResourcePath], &'p ResourcePath),
+) -> Result<(&'p ResourcePath, Manifest, Option<i64>), Error> {
+    let paths = || others.iter().chain([last]);
+    if let Some(found) = first(req, paths()).await? {
         return Ok(found);
     }
     let reached = req.ctx.reach(req.ctx.store.head().await?);
     // what is not reached in time is not waited for
-    match tokio::time::timeout(PATIENCE, reached).await {
-        Ok(()) => req.files(path).await,
-        Err(_) => Ok(found),
+    if tokio::time::timeout(PATIENCE, reached).await.is_ok()
+        && let Some(found) = first(req, paths()).await?
+    {
+        return Ok(found);
     }
+    let (manifest, position) = req.files(last).await?;
+    Ok((last, manifest, position))
+}
+
+async fn first<'p>(
+    req: &Request,
+    paths: impl Iterator<Item = &'p ResourcePath>,
+) -> Result<Option<(&'p ResourcePath, Manifest, Option<i64>)>, Error> {
+    for path in paths {
+        let (manifest, position) = req.files(path).await?;
+        if manifest.get(path).is_some() || manifest.below(path).next().is_some() {
+            return Ok(Some((path, manifest, position)));
+        }
+    }
+    Ok(None)
 }
 
 /// A directory's index or archive.

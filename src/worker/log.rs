@@ -14,6 +14,8 @@ use crate::{broker::wire::OperationContext, clock};
 /// Lines waiting to be sent; a script that writes faster than the manager reads waits for its pipe.
 const QUEUE_MAX: usize = 4_096;
 const BATCH_MAX: usize = 500;
+/// Room for the lines that most operations have.
+const BATCH_FIRST: usize = 16;
 /// How long a line may wait for company.
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 
@@ -73,7 +75,8 @@ impl Logger {
 #[derive(Debug)]
 pub(super) struct OperationLog {
     logger: Logger,
-    sending: JoinHandle<()>,
+    session: Session,
+    sending: JoinHandle<Option<Value>>,
 }
 
 impl OperationLog {
@@ -87,6 +90,7 @@ impl OperationLog {
         let origin = Origin::new(worker, context);
         Self {
             logger: Logger { sender },
+            session: session.clone(),
             sending: tasks.spawn(send_all(receiver, session, origin)),
         }
     }
@@ -95,12 +99,34 @@ impl OperationLog {
         self.logger.clone()
     }
 
+    /// Waits until everything is at the manager but what was said last: that is given, to be sent
+    /// with something else. Every [`Logger`] must have been dropped.
+    pub(super) async fn ended(self) -> Option<Value> {
+        drop(self.logger);
+        match self.sending.await {
+            Ok(last) => last,
+            Err(error) => {
+                warn!(%error, "the operation's log was not sent completely");
+                None
+            }
+        }
+    }
+
     /// Waits until everything is at the manager. Every [`Logger`] must have been dropped.
     pub(super) async fn close(self) {
-        drop(self.logger);
-        if let Err(error) = self.sending.await {
-            warn!(%error, "the operation's log was not sent completely");
+        let session = self.session.clone();
+        if let Some(last) = self.ended().await {
+            send(&session, &last).await;
         }
+    }
+}
+
+/// Sends a part of an operation's log.
+pub(super) async fn send(session: &Session, said: &Value) {
+    if let Err(error) = session.post(&["events"], said).await {
+        let count = |of: &str| said.get(of).and_then(Value::as_array).map_or(0, Vec::len);
+        let lines = count("logs") + count("events");
+        warn!(%error, lines, "lines of an operation's log are lost");
     }
 }
 
@@ -190,20 +216,25 @@ fn stamp(time: &DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-async fn send_all(mut receiver: mpsc::Receiver<Record>, session: Session, origin: Origin) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
+/// Sends until the log is closed; gives what is left then.
+async fn send_all(
+    mut receiver: mpsc::Receiver<Record>,
+    session: Session,
+    origin: Origin,
+) -> Option<Value> {
+    let mut batch = Vec::with_capacity(BATCH_FIRST);
     while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let deadline = tokio::time::Instant::now() + BATCH_WAIT;
         while batch.len() < BATCH_MAX {
             let room = BATCH_MAX - batch.len();
             match tokio::time::timeout_at(deadline, receiver.recv_many(&mut batch, room)).await {
-                Ok(0) | Err(_) => break,
+                Ok(0) => return Some(origin.batch(&batch)),
+                Err(_) => break,
                 Ok(_) => {}
             }
         }
-        if let Err(error) = session.post(&["events"], &origin.batch(&batch)).await {
-            warn!(%error, lines = batch.len(), "lines of an operation's log are lost");
-        }
+        send(&session, &origin.batch(&batch)).await;
         batch.clear();
     }
+    None
 }

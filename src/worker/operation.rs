@@ -16,7 +16,7 @@ use super::{
     Worker,
     context::Context,
     extensions,
-    log::{Logger, OperationLog},
+    log::{self, Logger, OperationLog},
     outcomes,
     resources::Resources,
     rest::{RestError, Session},
@@ -173,23 +173,30 @@ impl Run<'_> {
             log.close().await;
             return Outcome::Silent;
         };
-        tokio::join!(log.close(), async {
-            // first, so that nobody sees an end whose result could still be lost
-            self.worker.outcomes.keep(self.key, &response).await;
-            self.mark(RESPONSE_SENT).await;
-        });
+        // first, so that nobody sees an end whose result could still be lost
+        let kept = self.worker.outcomes.keep(self.key, &response);
+        let (said, ()) = tokio::join!(log.ended(), kept);
+        self.mark(RESPONSE_SENT, said).await;
         Outcome::Respond(response)
     }
 
-    /// The operation does not fail for want of this state.
-    async fn mark(&self, state: &str) {
-        if !self.is_stored.load(Ordering::Relaxed) {
-            return;
+    /// Stores a state of the operation together with what has been said last. The operation does
+    /// not fail for want of them.
+    async fn mark(&self, state: &str, said: Option<Value>) {
+        let mut unsaid = said;
+        if self.is_stored.load(Ordering::Relaxed) {
+            let id = self.task.task_id().unwrap_or_default();
+            let told = (state, unsaid.as_ref());
+            let worker = &self.worker.options;
+            match self.session.set_operation_state(id, told, worker).await {
+                Ok(()) => unsaid = None,
+                Err(error) => {
+                    warn!(operation = id, state, %error, "the operation's state was not stored");
+                }
+            }
         }
-        let id = self.task.task_id().unwrap_or_default();
-        let worker = &self.worker.options;
-        if let Err(error) = self.session.set_operation_state(id, state, worker).await {
-            warn!(operation = id, state, %error, "the operation's state was not stored");
+        if let Some(said) = unsaid {
+            log::send(self.session, &said).await;
         }
     }
 

@@ -45,22 +45,20 @@ impl Resources {
 
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, ResourceError> {
         let tenant = self.session.tenant();
-        if let Some(deployment) = &self.deployment_id
-            && let Some(found) = self
-                .file(&["deployments", tenant, deployment, path])
-                .await?
+        let below = |area: &str, id: &String| format!("{area}/{tenant}/{id}/{path}");
+        let own = self.deployment_id.as_ref();
+        let own = own.map(|deployment| below("deployments", deployment));
+        let shared = self.blueprint_id.as_ref();
+        let shared = shared.map(|blueprint| below("blueprints", blueprint));
+        if let Some(found) = self.either(path, (own, shared)).await? {
+            return Ok(found);
+        }
+        if let Some(blueprint) = &self.blueprint_id
+            && let Some(found) = self.elsewhere(blueprint, path).await?
         {
             return Ok(found);
         }
-        if let Some(blueprint) = &self.blueprint_id {
-            if let Some(found) = self.file(&["blueprints", tenant, blueprint, path]).await? {
-                return Ok(found);
-            }
-            if let Some(found) = self.elsewhere(blueprint, path).await? {
-                return Ok(found);
-            }
-        }
-        let found = self.session.resource(path).await?;
+        let found = self.session.resource((path, None)).await?;
         found.ok_or_else(|| ResourceError::NotFound(path.to_owned()))
     }
 
@@ -75,8 +73,27 @@ impl Resources {
         save(path, &content, target).await
     }
 
+    /// A file of the deployment or else of its blueprint: one question, where the path means the
+    /// same in both.
+    async fn either(
+        &self,
+        path: &str,
+        places: (Option<String>, Option<String>),
+    ) -> Result<Option<Bytes>, RestError> {
+        let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if let ((Some(own), Some(shared)), true) = (&places, is_plain) {
+            return self.session.resource((own, Some(shared))).await;
+        }
+        for place in [places.0, places.1].into_iter().flatten() {
+            if let Some(found) = self.session.resource((&place, None)).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     async fn file(&self, segments: &[&str]) -> Result<Option<Bytes>, RestError> {
-        self.session.resource(&segments.join("/")).await
+        self.session.resource((&segments.join("/"), None)).await
     }
 
     /// A global blueprint's files stay with the tenant that owns it; a file of an imported

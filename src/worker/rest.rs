@@ -328,10 +328,15 @@ impl Session {
         Ok(())
     }
 
-    /// A file of the file server; `None` when there is none at this path.
-    pub(super) async fn resource(&self, path: &str) -> Result<Option<Bytes>, RestError> {
+    /// A file of the file server; `None` when there is none at this path, nor at another one where
+    /// it may be instead.
+    pub(super) async fn resource(
+        &self,
+        (path, or): (&str, Option<&str>),
+    ) -> Result<Option<Bytes>, RestError> {
+        let or: Vec<_> = or.map(|or| ("or", or)).into_iter().collect();
         // The file server knows the tenant from the token, and takes no other header.
-        let request = |url: &str| self.proved(self.rest.client.get(url));
+        let request = |url: &str| self.proved(self.rest.client.get(url)).query(&or);
         match self.send(&resource(path), request).await {
             Ok(response) => Ok(Some(response.bytes().await.map_err(RestError::Unreadable)?)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -355,16 +360,17 @@ impl Session {
         }
     }
 
+    /// Shows an operation in another state, and records what has been said of its execution.
     pub(super) async fn set_operation_state(
         &self,
         id: &str,
-        state: &str,
+        (state, said): (&str, Option<&Value>),
         worker: &Options,
     ) -> Result<(), RestError> {
         let (own, other) = worker.reporter();
         let body = json!({
             "state": state, "result": null, "exception": null, "exception_causes": null,
-            own: worker.name, other: null,
+            own: worker.name, other: null, "said": said,
         });
         self.patch(&["operations", id], &body).await.map(drop)
     }

@@ -32,6 +32,7 @@ use crate::{
     },
     context::Context,
     error::Error,
+    log::Append,
     store::Decision,
 };
 
@@ -95,26 +96,54 @@ async fn append(
         .map(|action| effect(execution, action))
         .collect();
     let meta = caller(execution).meta();
+    let known = Instances::known(ctx, execution, effects.iter())?;
+    if let Some((mut instances, generation)) = known {
+        let decision = decided(execution, (step, &effects), is_open, &mut instances)?;
+        if decision.events.is_empty() && decision.telemetry.is_empty() {
+            return Ok(());
+        }
+        let append = Append {
+            meta: meta.clone(),
+            events: decision.events,
+            expected: decision.expected,
+            rests_on: Some(generation),
+            telemetry: decision.telemetry,
+            command_id: None,
+        };
+        if ctx.store.append_known(append).await?.is_some() {
+            return Ok(());
+        }
+    }
     ctx.store
         .command(&meta, None, async |view| {
-            let view = &*view;
-            let mut decision = Decision::nothing();
             let mut instances = Instances::default();
-            instances.load(view, execution, effects.iter()).await?;
-            if !execution.is_dry_run {
-                operations(execution, step, is_open, &mut decision);
-            }
-            for (action, effect) in step.actions.iter().zip(&effects) {
-                decision.telemetry.extend(told(execution, action));
-                let is_change = matches!(effect, Effect::State { .. } | Effect::Found { .. });
-                if !(execution.is_dry_run && is_change) {
-                    instances.apply(execution, effect, &mut decision)?;
-                }
-            }
+            instances.load(&view, execution, effects.iter()).await?;
+            let decision = decided(execution, (step, &effects), is_open, &mut instances)?;
             Ok((decision, ()))
         })
         .await?;
     Ok(())
+}
+
+/// What a step comes to, with its effects on node instances.
+fn decided(
+    execution: &Execution,
+    (step, effects): (Part<'_>, &[Effect]),
+    is_open: bool,
+    instances: &mut Instances,
+) -> Result<Decision, Error> {
+    let mut decision = Decision::nothing();
+    if !execution.is_dry_run {
+        operations(execution, step, is_open, &mut decision);
+    }
+    for (action, effect) in step.actions.iter().zip(effects) {
+        decision.telemetry.extend(told(execution, action));
+        let is_change = matches!(effect, Effect::State { .. } | Effect::Found { .. });
+        if !(execution.is_dry_run && is_change) {
+            instances.apply(execution, effect, &mut decision)?;
+        }
+    }
+    Ok(decision)
 }
 
 /// Operations that were shown as being sent have been.

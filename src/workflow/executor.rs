@@ -410,7 +410,7 @@ impl Executor {
             },
         };
         let caller = Caller::system(&tenant).for_execution(&execution_id, &tenant);
-        operations::update(&self.ctx, &caller, id, &report).await?;
+        operations::update(&self.ctx, &caller, id, (&report, &[])).await?;
         Ok(true)
     }
 }

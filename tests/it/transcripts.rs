@@ -7,12 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stratalog::{commands::executions, context::Context, store::Decision};
-use stratalog_schema::Meta;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::support::{
-    env,
+    env, execution_token,
     manager::{Manager, until},
     server::TestServer,
 };
@@ -85,25 +83,13 @@ async fn recorded_workers_are_answered_as_they_were() {
     while let Some(line) = lines.next_line().await.unwrap() {
         match line.strip_prefix("token ") {
             Some(id) => {
-                let token = token(&server.running.ctx, id).await;
-                answers.write_all(token.as_bytes()).await.unwrap();
+                let token = execution_token(&server.running.ctx, "default_tenant", id).await;
+                let line = token + "\n";
+                answers.write_all(line.as_bytes()).await.unwrap();
             }
             None => told.extend([&line, "\n"]),
         }
     }
     assert!(replay.wait().await.unwrap().success(), "{told}");
     server.stop().await;
-}
-
-/// A line with a new token of an execution.
-async fn token(ctx: &Context, id: &str) -> String {
-    let (token, event) = executions::issue_token(ctx, "default_tenant", id);
-    let meta = Meta::system();
-    let issue = ctx.store.command(&meta, None, async |_| {
-        let mut decision = Decision::nothing();
-        decision.events.push(event.clone());
-        Ok((decision, ()))
-    });
-    issue.await.unwrap();
-    token + "\n"
 }

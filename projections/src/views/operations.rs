@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) static DEF: Def = Def {
     name: "operations",
-    version: 1,
+    version: 2,
     columns: &[
         Column::plain("created_at", Kind::Int),
         Column::plain("id", Kind::Text),

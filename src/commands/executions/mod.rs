@@ -21,6 +21,7 @@ mod tests;
 use serde_json::{Map, Value};
 use stratalog_projections::{
     Condition, ListQuery, Scope, View,
+    view::restore,
     views::{executions::Execution, scoped},
 };
 use stratalog_schema::{Category, Event, StreamId, events::DecisionNoted};
@@ -39,7 +40,9 @@ pub use status::{set_status, status_decision};
 pub use timeline::{Step, Timeline, timeline};
 pub use token::{clear_token, issue_token};
 
-use crate::{auth::Caller, clock, commands::visibility, error::Error, log::NewEvent, store};
+use crate::{
+    auth::Caller, clock, commands::visibility, context::Context, error::Error, log::NewEvent, store,
+};
 
 /// How the resource is called in messages.
 pub const MODEL: (View, &str) = (View::Executions, "Execution");
@@ -116,6 +119,27 @@ pub(crate) async fn load(
     id: &str,
 ) -> Result<Execution, Error> {
     Ok(visibility::own(caller, view, MODEL, id).await?.resource()?)
+}
+
+/// The execution of a tenant as the log's writer knows it by heart, with the generation of what it
+/// knows.
+///
+/// # Errors
+/// `Internal` for a stored document of another shape.
+pub(crate) fn running(
+    ctx: &Context,
+    (tenant, id): (&str, &str),
+) -> Result<Option<(Execution, u64)>, Error> {
+    let key = scoped(tenant, id);
+    let known = ctx.store.log().latest().ask(|known| {
+        let row = known.row(View::Executions, &key)?;
+        Some((row, known.generation()))
+    });
+    let Some((row, generation)) = known else {
+        return Ok(None);
+    };
+    let execution = restore(&key, &row.doc, row.hidden.as_deref())?;
+    Ok(Some((execution, generation)))
 }
 
 /// The execution of a tenant, whoever asks.

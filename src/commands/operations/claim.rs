@@ -5,13 +5,14 @@ use serde_json::Value;
 use stratalog_projections::views::operations::{Claim, Operation, is_begun, is_terminal};
 use stratalog_schema::{Category, Event, StreamId, events::OperationClaimed};
 
-use super::{MODEL, UpdateOperation, decide};
+use super::{MODEL, UpdateOperation, decide, reported, running::Running};
 use crate::{
     auth::{Caller, Permission},
     clock,
     commands::visibility,
     context::Context,
     error::{Error, ErrorCode},
+    log::Expected,
     store::Decision,
 };
 
@@ -33,7 +34,12 @@ enum Standing {
 }
 
 impl Standing {
-    fn of((state, own): (&str, Option<&Claim>), claim: &Claim) -> Self {
+    fn of(operation: &Operation, claim: &Claim) -> Self {
+        let own = operation.own.claim.as_ref();
+        Self::between((&operation.state, own), claim)
+    }
+
+    fn between((state, own): (&str, Option<&Claim>), claim: &Claim) -> Self {
         match own {
             _ if is_terminal(state) => Self::Over,
             Some(own) if own == claim => Self::Own,
@@ -66,6 +72,11 @@ pub async fn claim(
             "An operation is claimed by who starts it",
         ));
     }
+    if let Some(running) = Running::find(ctx, caller, id)?
+        && let Some(claimed) = running.claim(ctx, caller, (claim, report)).await?
+    {
+        return Ok(claimed);
+    }
     let (appended, resumes) = ctx
         .store
         .command(&caller.meta(), None, async |view| {
@@ -73,8 +84,7 @@ pub async fn claim(
             let operation: Operation =
                 visibility::own(caller, view, MODEL, id).await?.resource()?;
             let mut decision = Decision::nothing();
-            let now = (operation.state.as_str(), operation.own.claim.as_ref());
-            let standing = Standing::of(now, claim);
+            let standing = Standing::of(&operation, claim);
             match standing {
                 Standing::Own => return Ok((decision, false)),
                 Standing::Over => return Err(refused("has ended")),
@@ -92,6 +102,32 @@ pub async fn claim(
         })
         .await?;
     Ok((resumes, appended.last_position))
+}
+
+impl Running {
+    /// Claims what nobody has begun. `None`: the database has to be asked.
+    async fn claim(
+        &self,
+        ctx: &Context,
+        caller: &Caller,
+        (claim, report): (&Claim, &UpdateOperation),
+    ) -> Result<Option<(bool, i64)>, Error> {
+        let operation = &self.operation;
+        if Standing::of(operation, claim) != Standing::Free {
+            return Ok(None);
+        }
+        let mut decision = reported(caller, (operation, Some(&self.execution)), report)?;
+        let changes = claims(&operation.tenant_name, &operation.id);
+        // one that was not appended to lately is taken for new; if it is not, the append finds out
+        let latest = ctx.store.log().latest();
+        let version = latest.ask(|known| known.version(&changes)).unwrap_or(0);
+        let expected = Expected::Version(version);
+        decision.expected.push((changes.clone(), expected));
+        let event = claimed(operation, claim, report);
+        decision.event(changes, Event::OperationClaimed(event));
+        let appended = self.append(ctx, caller, decision).await?;
+        Ok(appended.map(|appended| (false, appended.last_position)))
+    }
 }
 
 fn claimed(operation: &Operation, claim: &Claim, report: &UpdateOperation) -> OperationClaimed {
@@ -140,7 +176,7 @@ mod tests {
     }
 
     fn standing(state: &str, own: Option<Claim>) -> Standing {
-        Standing::of((state, own.as_ref()), &of("t", "m", "r"))
+        Standing::between((state, own.as_ref()), &of("t", "m", "r"))
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json, value::RawValue};
 use stratalog_projections::{
     View,
+    view::restore,
     views::{executions::Execution, node_instances::NodeInstance, scoped},
 };
 use stratalog_schema::{
@@ -14,6 +15,7 @@ use stratalog_schema::{
 use crate::{
     clock,
     commands::{executions::telemetry::node_event, node_instances::flags},
+    context::Context,
     error::Error,
     log::{Expected, read},
     store::{self, Decision},
@@ -126,6 +128,22 @@ struct Known {
     version: Option<i64>,
 }
 
+/// Keys of the instances that effects speak of.
+fn keys<'e>(execution: &Execution, effects: impl Iterator<Item = &'e Effect>) -> Vec<String> {
+    let tenant = execution.tenant_name.as_str();
+    let mut keys: Vec<String> = effects
+        .filter_map(|effect| match effect {
+            Effect::Nothing => None,
+            Effect::State { instance, .. }
+            | Effect::Found { instance, .. }
+            | Effect::Told { instance, .. } => Some(scoped(tenant, instance)),
+        })
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
 impl Instances {
     /// Reads the instances that effects speak of.
     ///
@@ -137,31 +155,56 @@ impl Instances {
         execution: &Execution,
         effects: impl Iterator<Item = &Effect>,
     ) -> Result<(), Error> {
-        let tenant = execution.tenant_name.as_str();
-        let mut keys: Vec<String> = effects
-            .filter_map(|effect| match effect {
-                Effect::Nothing => None,
-                Effect::State { instance, .. }
-                | Effect::Found { instance, .. }
-                | Effect::Told { instance, .. } => Some(scoped(tenant, instance)),
-            })
-            .collect();
-        keys.sort();
-        keys.dedup();
+        let keys = keys(execution, effects);
         if keys.is_empty() {
             return Ok(());
         }
         let versions = read::stream_versions(view, Category::NodeInstance, &keys).await?;
         for row in view.rows(View::NodeInstances, &keys).await? {
             let version = versions.get(&row.key).copied().unwrap_or(0);
-            let instance: NodeInstance = row.resource()?;
-            let known = Known {
-                version: Some(version),
-                instance,
-            };
-            self.0.insert(known.instance.id.clone(), known);
+            self.add(row.resource()?, version);
         }
         Ok(())
+    }
+
+    /// The instances that effects speak of, if the log's writer knows all of them by heart; a
+    /// decision on them rests on the generation of what it knows.
+    ///
+    /// # Errors
+    /// `Internal` for stored documents of another shape.
+    pub(crate) fn known<'e>(
+        ctx: &Context,
+        execution: &Execution,
+        effects: impl Iterator<Item = &'e Effect>,
+    ) -> Result<Option<(Self, u64)>, Error> {
+        let keys = keys(execution, effects);
+        let known = ctx.store.log().latest().ask(|known| {
+            let rows = keys.iter().map(|key| {
+                let stream = StreamId {
+                    category: Category::NodeInstance,
+                    key: key.clone(),
+                };
+                let row = known.row(View::NodeInstances, key)?;
+                Some((key, row, known.version(&stream)?))
+            });
+            Some((rows.collect::<Option<Vec<_>>>()?, known.generation()))
+        });
+        let Some((rows, generation)) = known else {
+            return Ok(None);
+        };
+        let mut instances = Self::default();
+        for (key, row, version) in rows {
+            instances.add(restore(key, &row.doc, row.hidden.as_deref())?, version);
+        }
+        Ok(Some((instances, generation)))
+    }
+
+    fn add(&mut self, instance: NodeInstance, version: i64) {
+        let known = Known {
+            version: Some(version),
+            instance,
+        };
+        self.0.insert(known.instance.id.clone(), known);
     }
 
     /// Adds an effect to a decision. Instances that are gone change no more.

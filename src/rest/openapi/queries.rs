@@ -107,7 +107,7 @@ const KEYS: &[(&str, &[Key])] = &[
     ("GET /user-groups/{name}", &[flag("_get_data")]),
     ("GET /users", &[flag("_get_data"), flag("_include_hash")]),
     ("GET /users/{username}", &[flag("_get_data"), flag("_include_hash")]),
-    ("GET /resources/{path}", &[flag("archive")]),
+    ("GET /resources/{path}", &[flag("archive"), text("or")]),
 ];
 
 /// The keys of an operation's own.

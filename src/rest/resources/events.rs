@@ -14,7 +14,7 @@ use warp::Filter;
 
 use self::question::{question, without_deleted, without_private};
 use crate::{
-    auth::Permission,
+    auth::{Caller, Permission},
     commands::{
         event_deletions, executions,
         logs::{self, Said},
@@ -213,7 +213,7 @@ fn item((position, record): &Found) -> Item<'_> {
 
 /// Body of `POST /events`.
 #[derive(Debug, Default, Deserialize)]
-struct Sent {
+pub(super) struct Sent {
     #[serde(default)]
     events: Option<Vec<Value>>,
     #[serde(default)]
@@ -226,6 +226,28 @@ struct Sent {
     manager_name: Option<String>,
     #[serde(default)]
     agent_name: Option<String>,
+}
+
+impl Sent {
+    /// What it says of an execution.
+    ///
+    /// # Errors
+    /// 400 for records that lack something.
+    pub(super) fn said(&self, caller: &Caller, execution: &str) -> Result<Vec<Said>, Error> {
+        let timed = caller.may(Permission::SetTimestamp);
+        let mut said = Vec::new();
+        for (items, is_log) in [(&self.events, false), (&self.logs, true)] {
+            for item in items.iter().flatten() {
+                let id = item.get("event_id").and_then(Value::as_str);
+                let id = id.filter(|_| caller.execution.is_some());
+                said.push(Said {
+                    id: id.map(|id| identity(execution, id)),
+                    ..parse(item, is_log, timed, self)?
+                });
+            }
+        }
+        Ok(said)
+    }
 }
 
 /// `POST /events`
@@ -278,22 +300,11 @@ async fn recorded(req: Request<Sent>) -> Result<bool, Error> {
         visibility::own(&caller, &view, executions::MODEL, &execution).await?;
         drop(view.finish().await?);
     }
-    let timed = caller.may(Permission::SetTimestamp);
-    let mut said = Vec::new();
-    for (items, is_log) in [(&body.events, false), (&body.logs, true)] {
-        for item in items.iter().flatten() {
-            let id = item.get("event_id").and_then(Value::as_str);
-            let id = id.filter(|_| own.is_some());
-            said.push(Said {
-                id: id.map(|id| identity(&execution, id)),
-                ..parse(item, is_log, timed, &body)?
-            });
-        }
-    }
+    let said = body.said(&caller, &execution)?;
     if said.is_empty() {
         return Ok(false);
     }
-    logs::record_all(&ctx, caller.meta(), (&tenant, &execution), said).await?;
+    logs::record_all(&ctx, caller.meta(), (&tenant, &execution), &said).await?;
     Ok(true)
 }
 

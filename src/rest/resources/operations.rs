@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use stratalog_projections::{At, Condition, ListQuery, View, views::scoped};
 use warp::Filter;
 
-use super::tasks_graphs::Operation;
+use super::{events::Sent, tasks_graphs::Operation};
 use crate::{
     auth::Permission,
     commands::operations::{self, MODEL, UpdateOperation, UpdateStored},
@@ -192,6 +192,10 @@ struct Patch {
     /// Not known to the reference: for which message an operation is started.
     #[serde(default)]
     claim: Option<Value>,
+    /// Neither: what has been said of the execution until then, as `POST /events` takes it. Only
+    /// executions say it of themselves.
+    #[serde(default)]
+    said: Option<Sent>,
 }
 
 /// `PATCH /operations/{id}`
@@ -219,8 +223,18 @@ fn patch(ctx: &Arc<Context>) -> Route {
                     manager_name: body.manager_name,
                     agent_name: body.agent_name,
                 };
+                let said = match (&body.said, &caller.execution, &body.claim) {
+                    (None, ..) => Vec::new(),
+                    (Some(said), Some(own), None) => said.said(&caller, &own.id)?,
+                    (Some(_), ..) => {
+                        return Err(Error::bad_parameters(
+                            "said: only by an execution, and not with a claim",
+                        ));
+                    }
+                };
                 let Some(claim) = body.claim else {
-                    let position = operations::update(&ctx, &caller, &id, &report).await?;
+                    let told = (&report, said.as_slice());
+                    let position = operations::update(&ctx, &caller, &id, told).await?;
                     return Ok(Answer::json(&json!({}))?.at(position));
                 };
                 let claim = operations::parse_claim(&claim)?;

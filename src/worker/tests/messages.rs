@@ -50,7 +50,7 @@ async fn stored_operations_are_kept_up_to_date() {
     let Some(mut bench) = Bench::start().await else {
         return;
     };
-    bench.script("s.sh", "#!/bin/sh\n");
+    bench.script("s.sh", "#!/bin/sh\necho a line\n");
     bench
         .stub
         .state()
@@ -63,6 +63,11 @@ async fn stored_operations_are_kept_up_to_date() {
     let states = bench.stub.state().states.clone();
     let expected = ["started", "response-sent"].map(|state| ("t1".to_owned(), state.to_owned()));
     assert_eq!(states, expected);
+    // what is said comes with the end
+    let told = |text: &String| text.ends_with("a line");
+    assert!(bench.stub.state().logs.iter().any(told));
+    let is_alone = |request: &String| request.starts_with("POST /api/v3.1/events");
+    assert!(!bench.stub.state().requests.iter().any(is_alone));
     bench.end().await;
 }
 

@@ -137,7 +137,10 @@ impl State {
             return error(StatusCode::UNAUTHORIZED, "unauthorized_error");
         }
         if let Some(path) = request.path.strip_prefix("/resources/") {
-            return match self.files.get(path) {
+            let query = url::form_urlencoded::parse(request.query.as_bytes());
+            let others = query.filter_map(|(name, other)| (name == "or").then_some(other));
+            let mut paths = std::iter::once(path.into()).chain(others);
+            return match paths.find_map(|path| self.files.get(path.as_ref())) {
                 Some(content) => (StatusCode::OK, content.clone()),
                 None => (StatusCode::NOT_FOUND, String::new()),
             };
@@ -172,6 +175,7 @@ impl State {
                 let state = body["state"].as_str().unwrap_or_default().to_owned();
                 self.states.push(((*id).to_owned(), state.clone()));
                 self.operations.insert((*id).to_owned(), state);
+                self.hear(&body["said"]);
                 ok(json!({"resumes": resumes}))
             }
             ("GET", ["node-instances", id]) => self
@@ -195,25 +199,24 @@ impl State {
             ("GET", ["tenants", name]) => ok(json!({"name": name, "rabbitmq_vhost": "v"})),
             ("POST", ["evaluate", "functions"]) => ok(evaluated(&body)),
             ("POST", ["events"]) => {
-                let texts = |name: &str| {
-                    let items = body[name].as_array().cloned().unwrap_or_default();
-                    items.into_iter().map(|item| {
-                        let text = item["message"]["text"].as_str().unwrap_or_default();
-                        format!(
-                            "{}{text}",
-                            item["level"]
-                                .as_str()
-                                .map(|l| format!("{l}: "))
-                                .unwrap_or_default()
-                        )
-                    })
-                };
-                self.logs.extend(texts("logs"));
-                self.events.extend(texts("events"));
+                self.hear(&body);
                 (StatusCode::CREATED, "null".to_owned())
             }
             _ => missing(),
         }
+    }
+
+    fn hear(&mut self, said: &Value) {
+        let texts = |name: &str| {
+            let items = said[name].as_array().cloned().unwrap_or_default();
+            items.into_iter().map(|item| {
+                let text = item["message"]["text"].as_str().unwrap_or_default();
+                let level = item["level"].as_str().map(|level| format!("{level}: "));
+                format!("{}{text}", level.unwrap_or_default())
+            })
+        };
+        self.logs.extend(texts("logs"));
+        self.events.extend(texts("events"));
     }
 
     fn write(&mut self, id: &str, body: &Value) -> Answer {

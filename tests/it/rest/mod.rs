@@ -25,6 +25,7 @@ mod plans;
 mod plugins;
 mod proxy;
 mod resources;
+mod said;
 mod schedules;
 mod schemathesis;
 mod searches;

@@ -85,3 +85,55 @@ async fn what_is_not_ones_own_is_not_there() {
         .refused(403, "forbidden_error", "cannot be changed");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn several_places_are_one_question() {
+    let server = TestServer::start().await;
+    blueprint(&server, "bp").await;
+    deployment(&server, "bp", "dep").await;
+    let put = |name: &str, text: &'static str| {
+        let request = server.request(Method::PUT, &format!("{WORKDIR}{name}"));
+        server.send(request.body(text))
+    };
+    put("first.txt", "one").await.expect(200);
+    put("second.txt", "two").await.expect(200);
+    let file = |name: &str| format!("deployments/default_tenant/dep/{name}");
+    let either = async |one: &str, other: &str| {
+        let query = [("or", file(other))];
+        let request = server.request(Method::GET, &format!("/resources/{}", file(one)));
+        server.send(request.query(&query)).await
+    };
+    for (one, other, text) in [
+        ("first.txt", "second.txt", "one"),
+        ("none.txt", "second.txt", "two"),
+        ("first.txt", "none.txt", "one"),
+    ] {
+        let answer = either(one, other).await;
+        assert_eq!(answer.status, 200, "{one} {other}");
+        assert_eq!(answer.body, text.as_bytes(), "{one} {other}");
+    }
+    assert_eq!(either("none.txt", "no.txt").await.status, 404);
+    assert_eq!(either("first.txt", "../../x").await.status, 400);
+    // nobody reads by a detour what they may not read
+    let made = json!({"tenant_name": "t2"});
+    server.post("tenants/t2", &made).await.expect(201);
+    let user = json!({"username": "u", "password": "password", "role": "default"});
+    server.put("users", &user).await.expect(201);
+    let joined = json!({"username": "u", "tenant_name": "t2", "role": "user"});
+    server.put("tenants/users", &joined).await.expect(200);
+    let detour = server
+        .anonymous(Method::GET, "/resources/spec/cloudify/6.3/types.yaml")
+        .basic_auth("u", Some("password"))
+        .header("Tenant", "t2");
+    let direct = detour.try_clone().unwrap();
+    assert_eq!(server.send(direct).await.status, 200);
+    let refused = server
+        .send(detour.query(&[("or", file("first.txt"))]))
+        .await;
+    assert!(
+        matches!(refused.status.as_u16(), 403 | 404),
+        "{}",
+        refused.status
+    );
+    server.stop().await;
+}

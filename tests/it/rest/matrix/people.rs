@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use stratalog::{commands::executions, log::Append};
-use stratalog_schema::Meta;
 
 use super::table::{NAMES, Roles};
-use crate::support::server::{Answer, TestServer};
+use crate::support::{
+    execution_token,
+    server::{Answer, TestServer},
+};
 
 /// Requests that are under way at a time.
 pub(super) const CONCURRENCY: usize = 16;
@@ -249,14 +250,7 @@ pub(super) async fn execute(
         "force_status": "started", "created_by": of.name});
     let begun = admin.ask(server, ("POST", "executions"), tenant, &body);
     begun.await.expect(201);
-    let ctx = &server.running.ctx;
-    let (token, issued) = executions::issue_token(ctx, tenant, &id);
-    let append = Append {
-        meta: Meta::system(),
-        events: vec![issued],
-        ..Append::default()
-    };
-    ctx.store.append(append).await.unwrap();
+    let token = execution_token(&server.running.ctx, tenant, &id).await;
     Person {
         name: format!("executing_{}", of.name),
         token: Some(token),
