@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::sysinfo;
 use serde::{Deserialize, Serialize};
 
 use super::{Options, new_password};
@@ -16,6 +17,9 @@ use crate::workspace::{self, DataDir};
 pub(super) const NAME: &str = "postgres";
 const USER: &str = "stratalog";
 const DATABASE: &str = "stratalog";
+/// Pages of tables in memory, MiB.
+const BUFFERS_MIN_MB: u64 = 64;
+const BUFFERS_MAX_MB: u64 = 1_024;
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where the cluster is and how to get in.
@@ -76,7 +80,10 @@ impl Postgres {
         if fresh {
             postgres.init(&bin, account, options)?;
         }
-        fs::write(dir.join("stratalog.conf"), postgres.config(options.durable))?;
+        fs::write(
+            dir.join("stratalog.conf"),
+            postgres.config(options.durable)?,
+        )?;
         let mut command = account.command(bin.join("postgres"));
         let process = Process::start(data, NAME, command.arg("-D").arg(&cluster))?;
         process.wait_until(START_TIMEOUT, || is_ready(&cluster, process.pid))?;
@@ -131,15 +138,20 @@ impl Postgres {
         fs::write(&conf, text).with_context(|| format!("cannot write {}", conf.display()))
     }
 
-    fn config(&self, durable: bool) -> String {
+    fn config(&self, durable: bool) -> Result<String> {
         let port = self.port;
+        // tests drop thousands of small databases, each of which takes a look at all pages kept
+        let buffers_mb = match durable {
+            true => kept_mb(sysinfo::sysinfo()?.ram_total()),
+            false => BUFFERS_MIN_MB,
+        };
         let mut text = format!(
             "# Written at every start.\n\
              listen_addresses = '127.0.0.1'\n\
              port = {port}\n\
              unix_socket_directories = ''\n\
              max_connections = 100\n\
-             shared_buffers = 64MB\n\
+             shared_buffers = {buffers_mb}MB\n\
              wal_level = replica\n\
              max_wal_size = 1GB\n\
              default_toast_compression = lz4\n\
@@ -156,7 +168,7 @@ impl Postgres {
                  autovacuum_naptime = 5min\n",
             );
         }
-        text
+        Ok(text)
     }
 
     fn create_database(&self, bin: &Path) -> Result<()> {
@@ -175,6 +187,13 @@ impl Postgres {
     }
 }
 
+/// Pages of tables that are kept in memory, MiB: an eighth of the machine, which runs everything else,
+/// too.
+fn kept_mb(ram_bytes: u64) -> u64 {
+    let eighth = ram_bytes / 8 / 1_024 / 1_024;
+    eighth.clamp(BUFFERS_MIN_MB, BUFFERS_MAX_MB)
+}
+
 /// The postmaster writes its number and its state into a file of its own, which outlives a crash.
 fn is_ready(cluster: &Path, pid: i32) -> bool {
     let Ok(text) = fs::read_to_string(cluster.join("postmaster.pid")) else {
@@ -182,4 +201,17 @@ fn is_ready(cluster: &Path, pid: i32) -> bool {
     };
     let line = |number: usize| text.lines().nth(number).map(str::trim);
     line(0) == Some(&pid.to_string()) && line(7) == Some("ready")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_take_an_eighth_of_the_memory() {
+        const GIB: u64 = 1_024 * 1_024 * 1_024;
+        assert_eq!(kept_mb(GIB / 4), BUFFERS_MIN_MB);
+        assert_eq!(kept_mb(4 * GIB), 512);
+        assert_eq!(kept_mb(64 * GIB), BUFFERS_MAX_MB);
+    }
 }
