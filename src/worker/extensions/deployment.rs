@@ -98,11 +98,24 @@ impl Run<'_> {
         }
     }
 
+    /// The deployment once nothing runs there: another workflow, such as somebody else's check,
+    /// does not make it unwell.
+    async fn at_rest(&self, id: &str) -> Result<Value, Failure> {
+        loop {
+            let found = self.require_deployment(id).await?;
+            let state = found.get("deployment_status").and_then(Value::as_str);
+            if state != Some("in_progress") {
+                return Ok(found);
+            }
+            self.pause("a deployment to come to rest").await?;
+        }
+    }
+
     /// The deployment must be installed and well, as it finds out itself.
     pub(super) async fn check_status(&mut self) -> Result<Value, Failure> {
         let id = self.require_deployment_id().await?;
         self.look_after(&id, ("check_status", Map::new())).await?;
-        let found = self.require_deployment(&id).await?;
+        let found = self.at_rest(&id).await?;
         for (field, wanted) in [
             ("installation_status", "active"),
             ("deployment_status", "good"),

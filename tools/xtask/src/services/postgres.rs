@@ -187,8 +187,8 @@ impl Postgres {
     }
 }
 
-/// Pages of tables that are kept in memory, MiB: an eighth of the machine, which runs everything else,
-/// too.
+/// Pages of tables that are kept in memory, MiB: an eighth of the machine, which runs everything
+/// else, too.
 fn kept_mb(ram_bytes: u64) -> u64 {
     let eighth = ram_bytes / 8 / 1_024 / 1_024;
     eighth.clamp(BUFFERS_MIN_MB, BUFFERS_MAX_MB)
