@@ -48,6 +48,9 @@ impl Question {
             return Ok(None);
         }
         let known = self.known.filter(|known| known.upto <= self.upto);
+        if let Some(known) = known.filter(|known| known.upto == self.upto) {
+            return self.matching(view, known).await;
+        }
         let after = known.map_or(0, |known| known.upto);
         let sql = format!(
             "SELECT coalesce(sum(events), 0)::bigint, coalesce(sum(logs), 0)::bigint, ({LAST}) \
@@ -70,6 +73,15 @@ impl Question {
             logs: logs + known.map_or(0, |known| known.logs),
             upto: self.upto,
         };
+        self.matching(view, counts).await
+    }
+
+    /// How many of those counted are asked for and shown.
+    async fn matching<C: Connection>(
+        &self,
+        view: &Reader<C>,
+        counts: Counts,
+    ) -> Result<Option<(usize, Counts)>, Error> {
         let total = i64::from(self.events) * counts.events + i64::from(self.logs) * counts.logs;
         let Ok(total) = usize::try_from(total) else {
             return Ok(None);
