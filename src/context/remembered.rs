@@ -1,11 +1,14 @@
 //! Answers kept in memory, each with the position it was true at.
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use stratalog_projections::Place;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::log::telemetry::Counts;
+use crate::log::telemetry::{Counts, Unpacked};
 
 /// Answers kept; the oldest give way.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -51,6 +54,9 @@ impl Marks {
 /// Totals of lists kept.
 const TOTALS_MAX: u64 = 10_000;
 
+/// Totals that may be counted at a time, by what they are of.
+const COUNTING: usize = 16;
+
 /// Answers of this process, by everything they depend on but the log.
 #[derive(Debug)]
 pub struct Remembered {
@@ -59,6 +65,8 @@ pub struct Remembered {
     counts: moka::sync::Cache<String, Counts>,
     marks: moka::sync::Cache<String, Marks>,
     marking: Mutex<()>,
+    counting: [Mutex<()>; COUNTING],
+    unpacked: Unpacked,
 }
 
 impl Default for Remembered {
@@ -81,6 +89,8 @@ impl Default for Remembered {
                 .weigher(|key: &String, marks: &Marks| marks.size(key))
                 .build(),
             marking: Mutex::default(),
+            counting: Default::default(),
+            unpacked: Unpacked::default(),
         }
     }
 }
@@ -116,6 +126,19 @@ impl Remembered {
     /// One after the other finds out where rows stand; who waited may find that it is known.
     pub async fn marking(&self) -> MutexGuard<'_, ()> {
         self.marking.lock().await
+    }
+
+    /// One after the other counts the rows of one list; who waited may find that it is known.
+    pub async fn counting(&self, key: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % COUNTING as u64).unwrap_or_default();
+        self.counting[at].lock().await
+    }
+
+    /// Segments of execution logs and events.
+    pub fn unpacked(&self) -> &Unpacked {
+        &self.unpacked
     }
 
     /// What is counted of execution logs and events, and up to where.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use stratalog_projections::{Connection, Reader};
 use stratalog_schema::events::TelemetryRecord;
@@ -24,6 +25,7 @@ use crate::error::Error;
 mod counts;
 mod entry;
 mod place;
+mod unpacked;
 mod walk;
 
 /// Segments unpacked at a time.
@@ -34,6 +36,9 @@ const KEPT_MIN: usize = 4_096;
 /// Of how many records in a segment one at least is wanted, where the segment stays in memory with
 /// those that are.
 const SPARSE: usize = 4;
+
+/// Names looked for in encoded records; of more, records are decoded.
+const NAMED_MAX: usize = 4;
 
 /// References that may matter: what a question says of executions and their like, up to a position.
 const REFERENCES: &str = "\
@@ -48,12 +53,12 @@ const REFERENCES: &str = "\
 const AMONG: &str = "deployment_id = ANY($7)";
 
 /// What is known of a segment without its records.
-const SEGMENT: &str = "s.first_position, s.t_min, s.t_max, s.reported_min, s.reported_max";
-
-const BODIES: &str = "\
-SELECT first_position, body FROM es.segment WHERE first_position = ANY($1)";
+const SEGMENT: &str = "\
+s.first_position, s.t_min, s.t_max, s.reported_min, s.reported_max, \
+s.tableoid AS of_table, octet_length(s.body) AS packed_bytes";
 
 pub use counts::Counts;
+pub use unpacked::Unpacked;
 
 /// A record with its position.
 pub type Found = (i64, TelemetryRecord);
@@ -97,6 +102,8 @@ pub struct Question {
     pub marks: Vec<Regex>,
     /// What references count up to a position where that is known already.
     pub known: Option<Counts>,
+    /// Segments in memory, if some are kept.
+    pub unpacked: Option<Unpacked>,
     /// What is not shown, by deployment: [`Question::hide`].
     pub hidden: HashMap<String, Vec<Question>>,
     /// Requested order with direction (true: descending).
@@ -265,7 +272,7 @@ impl Question {
             ),
             // nearly every segment may matter: a page of them is looked up, not all
             false => format!(
-                "SELECT {SEGMENT}, r.events, r.logs \
+                "SELECT s.*, r.events, r.logs \
                  FROM (SELECT {SEGMENT} FROM es.segment s WHERE first_position <= $6 {order} \
                    {limits}) s \
                  CROSS JOIN LATERAL (SELECT coalesce(sum(events), 0)::bigint AS events, \
@@ -284,8 +291,10 @@ impl Question {
                     row.try_get(3)?,
                     row.try_get(4)?,
                 ],
-                events: row.try_get(5)?,
-                logs: row.try_get(6)?,
+                of_table: row.try_get(5)?,
+                packed_bytes: row.try_get(6)?,
+                events: row.try_get(7)?,
+                logs: row.try_get(8)?,
             });
         }
         Ok(candidates)
@@ -426,41 +435,59 @@ impl Question {
             }
             Ok(admits)
         };
-        entries((view, of), &self.marks, admits).await
+        self.entries((view, of), &self.marks, admits).await
     }
-}
 
-/// The records of some segments that are admitted, but for those without one of the marks.
-async fn entries<C: Connection>(
-    (view, of): (&Reader<C>, &[Candidate]),
-    marks: &[Regex],
-    admits: impl Fn(&mut Entry) -> Result<bool, Error>,
-) -> Result<Vec<Entry>, Error> {
-    let positions: Vec<i64> = of.iter().map(|c| c.first_position).collect();
-    let rows = view.fetch(BODIES, &[&positions]).await?;
-    let mut found = Vec::new();
-    for row in rows {
-        let first: i64 = row.try_get(0)?;
-        let plain = Bytes::from(segment::plain(row.try_get(1)?)?);
-        let (before, mut held) = (found.len(), 0);
-        for (position, data) in (first..).zip(segment::records(&plain)) {
-            let data = data?;
-            held += 1;
-            if marks.iter().all(|mark| mark.is_match(data)) {
-                let mut entry = Entry::new(position, plain.slice_ref(data))?;
-                if admits(&mut entry)? {
-                    found.push(entry);
+    /// The records of some segments that are admitted, but for those without one of the marks, or
+    /// of others than the question is about.
+    async fn entries<C: Connection>(
+        &self,
+        (view, of): (&Reader<C>, &[Candidate]),
+        marks: &[Regex],
+        admits: impl Fn(&mut Entry) -> Result<bool, Error>,
+    ) -> Result<Vec<Entry>, Error> {
+        let named = self.named();
+        let names_one =
+            |data: &[u8]| named.is_empty() || named.iter().any(|name| name.find(data).is_some());
+        let mut found = Vec::new();
+        for (first, plain) in self.plain(view, of).await? {
+            let (before, mut held) = (found.len(), 0);
+            for (position, data) in (first..).zip(segment::records(&plain)) {
+                let data = data?;
+                held += 1;
+                if names_one(data) && marks.iter().all(|mark| mark.is_match(data)) {
+                    let mut entry = Entry::new(position, plain.slice_ref(data))?;
+                    if admits(&mut entry)? {
+                        found.push(entry);
+                    }
+                }
+            }
+            // a few records are not to keep all of the segment in memory
+            if (found.len() - before) * SPARSE < held {
+                for entry in &mut found[before..] {
+                    entry.detach()?;
                 }
             }
         }
-        // a few records are not to keep all of the segment in memory
-        if (found.len() - before) * SPARSE < held {
-            for entry in &mut found[before..] {
-                entry.detach()?;
-            }
-        }
+        Ok(found)
     }
-    Ok(found)
+
+    /// What stands in every record that the question is about, in one of a few ways: finding it in
+    /// the encoded form is faster than decoding whose record it is.
+    fn named(&self) -> Vec<Finder<'_>> {
+        let lists = [
+            &self.executions,
+            &self.deployments,
+            &self.groups,
+            &self.blueprints,
+        ];
+        let few = lists
+            .into_iter()
+            .flatten()
+            .find(|ids| ids.len() <= NAMED_MAX);
+        let ids = few.map_or(&[][..], Vec::as_slice);
+        ids.iter().map(|id| Finder::new(id.as_str())).collect()
+    }
 }
 
 fn cut(kept: &mut Vec<Entry>, order: &[(Key, bool)], needed: usize) {

@@ -113,8 +113,15 @@ pub(super) async fn count<B>(
     counted(req, view, query).await
 }
 
-/// The database's count.
+/// The database's count; of many that ask for the same, one counts.
 async fn counted<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Result<i64, Error> {
+    let _one = match is_present(view) {
+        true => Some(req.ctx.remembered.counting(&key(req, query)).await),
+        false => None,
+    };
+    if let Some(total) = remembered(req, view, query) {
+        return Ok(total);
+    }
     let total = view.count(query).await?;
     remember(req, view, query, total);
     Ok(total)
@@ -135,7 +142,10 @@ fn key<B>(req: &Request<B>, query: &ListQuery) -> String {
 fn remembered<B>(req: &Request<B>, view: &View, query: &ListQuery) -> Option<i64> {
     let (ctx, head) = (&req.ctx, view.head());
     let (total, position) = ctx.remembered.total(&key(req, query))?;
-    let holds = is_present(view) && ctx.changes.none_since(position, &[query.view], head);
+    // what others know already is not yet what this reader sees
+    let holds = is_present(view)
+        && position <= head
+        && ctx.changes.none_since(position, &[query.view], head);
     holds.then_some(total)
 }
 

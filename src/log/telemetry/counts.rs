@@ -1,7 +1,7 @@
 //! How many records match, by what references count: no segment is unpacked for it.
 use stratalog_projections::{Connection, Reader};
 
-use super::{FETCH, Question, REFERENCES, entries, entry::Entry};
+use super::{FETCH, Question, REFERENCES, entry::Entry};
 use crate::error::Error;
 
 /// Where the segment ends that the position is in, if it is in one.
@@ -109,7 +109,7 @@ impl Question {
         let mut count = 0;
         for few in candidates.chunks(FETCH) {
             let is_hidden = |entry: &mut Entry| Ok(self.hides(entry)? && self.is_about(entry)?);
-            count += entries((view, few), &[], is_hidden).await?.len();
+            count += self.entries((view, few), &[], is_hidden).await?.len();
         }
         Ok(count)
     }

@@ -15,6 +15,9 @@ const PAGE_FIRST: usize = 64;
 pub(super) struct Candidate {
     pub(super) first_position: i64,
     pub(super) times: [DateTime<Utc>; 4],
+    /// The table it is in: that of another log is another one.
+    pub(super) of_table: u32,
+    pub(super) packed_bytes: i32,
     pub(super) events: i64,
     pub(super) logs: i64,
 }

@@ -89,6 +89,8 @@ async fn listed(req: &Request) -> Result<Answer, Error> {
     {
         return Err(cursor::refused());
     }
+    let epoch = req.ctx.changes.epoch();
+    question.unpacked = Some(req.ctx.remembered.unpacked().of_epoch(epoch));
     let view = req.view().await?;
     question.upto = view.position();
     without_private(&view, &req.caller, &mut question).await?;
