@@ -87,7 +87,7 @@ impl Question {
         if missing.is_empty() {
             return Ok(plain);
         }
-        // a question that looks into every record reads all segments, and would only push out those
+        // a question that tests single records may read all segments, and would only push out those
         // that are asked for again
         let keeper = self.unpacked.as_ref().filter(|_| self.tests.is_empty());
         let positions: Vec<i64> = missing.iter().map(|one| one.first_position).collect();
